@@ -48,3 +48,27 @@ type TrainOrder struct {
 
 // Checkpoint subdirectories and environment of an attempt are derived in
 // package workload/training from the order alone.
+
+// NodePlan is everything one node shall do, complete, as the leader signs it.
+// A node alone keeps obeying its newest plan until ExpiresAt; after that it
+// falls back to parking what mines, and the shims' leases end what trains.
+type NodePlan struct {
+	Cluster string `json:"cluster"`
+	Node    NodeID `json:"node"`
+	// Serial is the log index of the state the plan was drawn from. An agent
+	// refuses a plan whose serial is lower than one it has obeyed.
+	Serial      uint64       `json:"serial"`
+	IssuedAt    Instant      `json:"issued_at"`  // real clock of the leader
+	ExpiresAt   Instant      `json:"expires_at"` // real clock
+	Assignments []Assignment `json:"assignments"`
+	// Bans are the windows in which this node must not mine, by the market
+	// clock, for as far ahead as the plan lives.
+	Bans []Window `json:"bans,omitempty"`
+}
+
+// Window is a span of market time, Until excluded.
+type Window struct {
+	From  Instant `json:"from"`
+	Until Instant `json:"until"`
+	Name  string  `json:"name"` // of the calendar
+}
