@@ -333,3 +333,13 @@ func FormatSpan(d time.Duration) string {
 		return fmt.Sprintf("%d d %d h", s/86400, s%86400/3600)
 	}
 }
+
+// ParseWhole reads a decimal, also in scientific notation, and drops the
+// fraction: block difficulties do not fit micro-units.
+func ParseWhole(s string) (int64, error) {
+	r, err := parseDecimal(strings.TrimSpace(s))
+	if err != nil {
+		return 0, Errorf(Invalid, "%q is not a decimal number", s)
+	}
+	return fixed(r, big.NewRat(1, 1), s)
+}

@@ -1,0 +1,221 @@
+// Package state is what the cluster knows: the replicated state, the commands
+// that change it and the one function, Apply, that does so. It is deterministic
+// and knows nothing of Raft: equal states given equal commands stay equal, on
+// every machine and in every version that knows the command.
+//
+// The log records outcomes, never instructions to think: a plan arrives decided
+// and Apply only checks that what it was decided on still holds. Values inside
+// the maps are replaced, never edited in place, so that View is a shallow copy.
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/sluice-project/sluice/scheduler/config"
+	"github.com/sluice-project/sluice/scheduler/ledger"
+	"github.com/sluice-project/sluice/scheduler/market"
+	"github.com/sluice-project/sluice/workload"
+)
+
+// SchemaVersion is the version of the commands that this program writes. A
+// command of a higher version stops a server rather than being skipped.
+const SchemaVersion = 1
+
+// Command is one entry of the log: a header and exactly one body.
+type Command struct {
+	Version int `json:"v"`
+	// Request is unique to the request; a repeat within a day of log time is
+	// answered with the first result and changes nothing.
+	Request string `json:"req"`
+	Actor   string `json:"actor"` // who asked: a person's name, node/<id> or scheduler
+	// At is the proposer's market clock, Wall its real clock. Both are clamped
+	// so that the log's time never runs backwards.
+	At   workload.Instant `json:"at"`
+	Wall workload.Instant `json:"wall"`
+
+	Policy  *PolicyChanged     `json:"policy,omitempty"`
+	Quotes  *QuotesObserved    `json:"quotes,omitempty"`
+	Node    *NodeRegistered    `json:"node,omitempty"`
+	Devices *DevicesChanged    `json:"devices,omitempty"`
+	Silent  *NodesSilent       `json:"silent,omitempty"`
+	Lost    *AttemptLost       `json:"lost,omitempty"`
+	Events  *WorkloadsReported `json:"events,omitempty"`
+	Submit  *JobSubmitted      `json:"submit,omitempty"`
+	Cancel  *JobCancelled      `json:"cancel,omitempty"`
+	Plan    *Plan              `json:"plan,omitempty"`
+	Server  *ServerAnnounced   `json:"server,omitempty"`
+	Token   *TokenIssued       `json:"token,omitempty"`
+	Consume *TokenConsumed     `json:"consume,omitempty"`
+}
+
+// PolicyChanged copies one revision of the policy out of etcd.
+type PolicyChanged struct {
+	Revision  int64       `json:"revision"`
+	Documents *config.Set `json:"documents"` // the whole policy
+}
+
+// QuotesObserved carries what the feeds read, the energy prices that follow
+// from them and from tariffs, and what simpler rules would now net.
+type QuotesObserved struct {
+	Observations []market.Observation                `json:"observations,omitempty"`
+	Energy       map[workload.SiteName][]ledger.Step `json:"energy,omitempty"`
+	Baseline     *ledger.Baseline                    `json:"baseline,omitempty"`
+}
+
+// NodeRegistered is a node's own account at the start of a session.
+type NodeRegistered struct {
+	Node     workload.NodeID   `json:"node"`
+	Site     workload.SiteName `json:"site"`
+	Hall     workload.HallName `json:"hall,omitempty"`
+	Rack     workload.RackName `json:"rack,omitempty"`
+	Boot     workload.BootID   `json:"boot"`
+	Instance string            `json:"instance"`
+	Version  string            `json:"version"`
+	Address  string            `json:"address"`
+	Sim      bool              `json:"sim,omitempty"`
+	Devices  []workload.Device `json:"devices"`
+	Running  []Running         `json:"running,omitempty"`
+}
+
+// Running is one workload that a node says is alive.
+type Running struct {
+	Devices []workload.DeviceID `json:"devices"`
+	Epoch   workload.Epoch      `json:"epoch"`
+	Pid     int64               `json:"pid"`
+}
+
+// DevicesChanged replaces the description of some of a node's devices.
+type DevicesChanged struct {
+	Node    workload.NodeID   `json:"node"`
+	Devices []workload.Device `json:"devices"`
+}
+
+// NodesSilent is the leader's judgement of who no longer answers; registering
+// anew takes it back.
+type NodesSilent struct {
+	Nodes []workload.NodeID `json:"nodes"`
+}
+
+// AttemptLost ends an attempt whose lease has certainly run out unheard.
+type AttemptLost struct {
+	Job     workload.JobID `json:"job"`
+	Attempt int            `json:"attempt"`
+}
+
+// WorkloadsReported carries events of one node in the order of its journal.
+type WorkloadsReported struct {
+	Node   workload.NodeID `json:"node"`
+	Events []WorkloadEvent `json:"events"`
+}
+
+// EventKind says what happened to a workload.
+type EventKind string
+
+const (
+	EventFreed       EventKind = "freed"        // nothing runs on the device; it is ready for Epoch
+	EventStarted     EventKind = "started"      // the workload of Epoch runs
+	EventStopped     EventKind = "stopped"      // ended because it was told to
+	EventExited      EventKind = "exited"       // ended by itself
+	EventStartFailed EventKind = "start_failed" // could not be started
+	EventRefused     EventKind = "refused"      // the order's epoch was stale
+)
+
+// WorkloadEvent is one thing that happened to one device's workload.
+type WorkloadEvent struct {
+	Seq     uint64            `json:"seq"`
+	Kind    EventKind         `json:"kind"`
+	Device  workload.DeviceID `json:"device"`
+	Epoch   workload.Epoch    `json:"epoch"`
+	Job     workload.JobID    `json:"job,omitempty"`
+	Attempt int               `json:"attempt,omitempty"`
+	Pid     int64             `json:"pid,omitempty"`
+	Code    int               `json:"code,omitempty"`
+	Saved   bool              `json:"saved,omitempty"`
+	Cause   string            `json:"cause,omitempty"` // order | lease | self | reboot
+	Note    string            `json:"note,omitempty"`
+}
+
+// JobSubmitted adds a job.
+type JobSubmitted struct {
+	Spec workload.Spec `json:"spec"`
+	YAML string        `json:"yaml,omitempty"` // as the person wrote it
+}
+
+// JobCancelled ends a job.
+type JobCancelled struct {
+	Job workload.JobID `json:"job"`
+}
+
+// ServerAnnounced tells where a server's gRPC listener is, so that others can
+// forward and agents be redirected.
+type ServerAnnounced struct {
+	ID   string `json:"id"`
+	GRPC string `json:"grpc"`
+	Raft string `json:"raft"`
+	HTTP string `json:"http"`
+}
+
+// TokenIssued adds a join token (stored as a hash).
+type TokenIssued struct {
+	ID      string           `json:"id"`
+	Hash    string           `json:"hash"`    // hex SHA-256
+	Role    string           `json:"role"`    // node | server
+	Expires workload.Instant `json:"expires"` // real clock
+}
+
+// TokenConsumed spends a join token: the log orders two uses of one token, so
+// the second is refused on every server.
+type TokenConsumed struct {
+	ID   string `json:"id"`
+	Hash string `json:"hash"`
+	Name string `json:"name"`
+}
+
+// Encode gives the bytes that go into the log and the history.
+func Encode(c Command) ([]byte, error) { return json.Marshal(c) }
+
+// Decode reads a command. A command of a later schema, or with a field this
+// version does not know, is an error of kind Internal: the caller must stop
+// applying rather than skip it.
+func Decode(data []byte) (Command, error) {
+	var c Command
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return c, workload.Errorf(workload.Internal, "this version cannot read a command of the log: %w", err).
+			Hint("upgrade this server to the version of the others")
+	}
+	if c.Version > SchemaVersion {
+		return c, workload.Errorf(workload.Internal, "the log holds a command of schema %d, this version knows %d", c.Version, SchemaVersion).
+			Hint("upgrade this server to the version of the others")
+	}
+	return c, nil
+}
+
+// Result is what applying a command came to.
+type Result struct {
+	Job  workload.JobID `json:"job,omitempty"`
+	Kind workload.Kind  `json:"kind,omitempty"` // of Error
+	// Error is empty on success. A refused command changed nothing but the
+	// memory of its request.
+	Error string `json:"error,omitempty"`
+	Next  string `json:"next,omitempty"`
+	// Refused lists the parts of a plan that no longer applied.
+	Refused []Refusal `json:"refused,omitempty"`
+	Role    string    `json:"role,omitempty"` // of a consumed token
+	// Repeat is set when the request had been applied before.
+	Repeat bool `json:"repeat,omitempty"`
+}
+
+// Err returns the refusal as an error, or nil.
+func (r Result) Err() error {
+	if r.Error == "" {
+		return nil
+	}
+	return &workload.Error{Kind: r.Kind, Text: r.Error, Next: r.Next}
+}
+
+func refuse(err *workload.Error) Result {
+	return Result{Kind: err.Kind, Error: err.Text, Next: err.Next}
+}

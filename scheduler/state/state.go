@@ -1,0 +1,234 @@
+package state
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/sluice-project/sluice/scheduler/config"
+	"github.com/sluice-project/sluice/scheduler/ledger"
+	"github.com/sluice-project/sluice/scheduler/market"
+	"github.com/sluice-project/sluice/workload"
+)
+
+// State is the replicated state. Only Apply changes it; readers take a View.
+type State struct {
+	Index uint64           `json:"index"` // last applied log index
+	At    workload.Instant `json:"at"`    // market clock of the log
+	Wall  workload.Instant `json:"wall"`  // real clock of the log
+
+	Policy   *config.Set `json:"policy"`
+	Revision int64       `json:"revision"`
+
+	Quotes  market.Quotes                `json:"quotes"`
+	Nodes   map[workload.NodeID]Node     `json:"nodes"`
+	Devices map[workload.DeviceID]Device `json:"devices"`
+	Jobs    map[workload.JobID]Job       `json:"jobs"`
+	NextJob workload.JobID               `json:"next_job"`
+	Plan    PlanRecord                   `json:"plan"`
+	Servers map[string]ServerAnnounced   `json:"servers"`
+	Tokens  map[string]Token             `json:"tokens"`
+	// Requests remembers the results of a day of log time, RequestOrder their
+	// age, oldest first.
+	Requests     map[string]Request `json:"requests"`
+	RequestOrder []string           `json:"request_order"`
+
+	Book *ledger.Book `json:"book"`
+}
+
+// Node is one machine.
+type Node struct {
+	ID       workload.NodeID   `json:"id"`
+	Site     workload.SiteName `json:"site"`
+	Hall     workload.HallName `json:"hall,omitempty"`
+	Rack     workload.RackName `json:"rack,omitempty"`
+	Boot     workload.BootID   `json:"boot"`
+	Instance string            `json:"instance"`
+	Version  string            `json:"version"`
+	Address  string            `json:"address"`
+	Sim      bool              `json:"sim,omitempty"`
+	Silent   bool              `json:"silent,omitempty"` // not heard: its devices are unknown
+	LastSeq  uint64            `json:"last_seq"`         // newest journal event taken
+	// Devices lists the node's devices in order of slot, absent ones too.
+	Devices []workload.DeviceID `json:"devices"`
+}
+
+// Device is one device, what it does (Use) and what it is ordered to do
+// (Assigned, under Epoch). The two differ while a change is under way.
+type Device struct {
+	workload.Device
+	Node workload.NodeID   `json:"node"`
+	Site workload.SiteName `json:"site"`
+	Hall workload.HallName `json:"hall,omitempty"`
+	Rack workload.RackName `json:"rack,omitempty"`
+
+	Use   workload.Use     `json:"use"`
+	Since workload.Instant `json:"since"` // market clock; of Use
+
+	Assigned   workload.Use     `json:"assigned"`
+	Epoch      workload.Epoch   `json:"epoch"`
+	AssignedAt workload.Instant `json:"assigned_at"` // market clock
+	Work       Work             `json:"work"`
+	Reason     workload.Reason  `json:"reason"`
+	Plan       uint64           `json:"plan,omitempty"` // log index of the plan that assigned it
+
+	Busy bool  `json:"busy,omitempty"` // some workload of ours runs on it
+	Pid  int64 `json:"pid,omitempty"`
+	// Failures counts starts that failed in a row; NotBefore is when the
+	// decision may use the device for work again.
+	Failures  int              `json:"failures,omitempty"`
+	NotBefore workload.Instant `json:"not_before,omitempty"` // real clock
+}
+
+// Settled reports whether the device does what it is ordered to do.
+func (d Device) Settled() bool { return d.Use == d.Assigned }
+
+// Usable reports whether the decision may give the device work.
+func (d Device) Usable() bool {
+	return d.Health != workload.Failing && d.Use.Kind != workload.Unknown && d.Use.Kind != workload.Offline &&
+		d.Use.Kind != workload.Foreign && d.Use.Kind != workload.Quarantined
+}
+
+// Job is one AI job with the history of its attempts.
+type Job struct {
+	ID        workload.JobID   `json:"id"`
+	Spec      workload.Spec    `json:"spec"`
+	YAML      string           `json:"yaml,omitempty"`
+	Actor     string           `json:"actor"`
+	Phase     workload.Phase   `json:"phase"`
+	Reason    workload.Reason  `json:"reason"`
+	Submitted workload.Instant `json:"submitted"` // market clock
+	Started   workload.Instant `json:"started,omitempty"`
+	Ended     workload.Instant `json:"ended,omitempty"`
+	Attempts  []Attempt        `json:"attempts,omitempty"`
+	// NotBefore backs a job off after failed starts, by the real clock.
+	NotBefore workload.Instant `json:"not_before,omitempty"`
+	Failures  int              `json:"failures,omitempty"` // attempts that failed
+	ExitCode  int              `json:"exit_code,omitempty"`
+	// CheckpointNodes are the nodes that may hold its checkpoints.
+	CheckpointNodes []workload.NodeID `json:"checkpoint_nodes,omitempty"`
+}
+
+// Attempt is one run of a job; it is never reopened.
+type Attempt struct {
+	Number  int                   `json:"number"`
+	Phase   workload.AttemptPhase `json:"phase"`
+	Epoch   workload.Epoch        `json:"epoch"`
+	Devices []workload.DeviceID   `json:"devices"` // in rank order
+	// Freed, Up and Done mark devices, by position: ready, running, ended.
+	Freed   []bool           `json:"freed"`
+	Up      []bool           `json:"up"`
+	Done    []bool           `json:"done"`
+	Created workload.Instant `json:"created"` // market clock
+	Started workload.Instant `json:"started,omitempty"`
+	Ended   workload.Instant `json:"ended,omitempty"`
+	Code    int              `json:"code,omitempty"` // the first exit code that is not 0
+	Saved   bool             `json:"saved,omitempty"`
+	Reason  workload.Reason  `json:"reason"`
+	// Preempted: told to stop for a better use, so its end is no failure.
+	Preempted bool `json:"preempted,omitempty"`
+}
+
+// Current returns the newest attempt, or false when there is none.
+func (j Job) Current() (Attempt, bool) {
+	if len(j.Attempts) == 0 {
+		return Attempt{}, false
+	}
+	return j.Attempts[len(j.Attempts)-1], true
+}
+
+// PlanRecord is the last plan that applied.
+type PlanRecord struct {
+	ID uint64           `json:"id"` // log index
+	At workload.Instant `json:"at"` // market clock
+	PlanSummary
+	Moves int `json:"moves"`
+}
+
+// Token is a join token as stored.
+type Token struct {
+	TokenIssued
+	UsedBy string `json:"used_by,omitempty"`
+}
+
+// Request is a remembered result.
+type Request struct {
+	Index  uint64           `json:"index"`
+	Wall   workload.Instant `json:"wall"`
+	Result Result           `json:"result"`
+}
+
+// RequestMemory is how long results are remembered, in log time by the real
+// clock.
+const RequestMemory = 24 * workload.HourMillis
+
+// New returns the state before any command.
+func New() *State {
+	return &State{
+		Policy: config.NewSet(), Quotes: market.Quotes{}, Nodes: map[workload.NodeID]Node{}, Devices: map[workload.DeviceID]Device{},
+		Jobs: map[workload.JobID]Job{}, NextJob: 1, Servers: map[string]ServerAnnounced{}, Tokens: map[string]Token{},
+		Requests: map[string]Request{}, Book: nil,
+	}
+}
+
+// View is a consistent copy for readers. It shares values with the state, which
+// never edits them, and leaves the book and the request memory out.
+type View = State
+
+// View copies the state. Cost: a shallow clone of the maps.
+func (s *State) View() *View {
+	v := *s
+	v.Quotes = maps.Clone(s.Quotes)
+	v.Nodes = maps.Clone(s.Nodes)
+	v.Devices = maps.Clone(s.Devices)
+	v.Jobs = maps.Clone(s.Jobs)
+	v.Servers = maps.Clone(s.Servers)
+	v.Tokens = maps.Clone(s.Tokens)
+	v.Requests, v.RequestOrder = nil, nil
+	v.Book = nil
+	if s.Book != nil { // prices, without the accounts
+		v.Book = &ledger.Book{At: s.Book.At, Energy: maps.Clone(s.Book.Energy), Yields: maps.Clone(s.Book.Yields), Base: s.Book.Base}
+	}
+	return &v
+}
+
+// DeviceIDs lists the devices in natural order.
+func (s *State) DeviceIDs() []workload.DeviceID {
+	return slices.SortedFunc(maps.Keys(s.Devices), compareDevices)
+}
+
+func compareDevices(a, b workload.DeviceID) int {
+	switch {
+	case a == b:
+		return 0
+	case a.Less(b):
+		return -1
+	}
+	return 1
+}
+
+// NodeIDs and JobIDs list ascending.
+func (s *State) NodeIDs() []workload.NodeID { return slices.Sorted(maps.Keys(s.Nodes)) }
+func (s *State) JobIDs() []workload.JobID   { return slices.Sorted(maps.Keys(s.Jobs)) }
+
+// EnergyPrice is the price in force at a site, in micro-units per kWh.
+func (s *State) EnergyPrice(site workload.SiteName) (microPerKWh int64, known bool) {
+	if s.Book == nil {
+		return 0, false
+	}
+	e := s.Book.Energy[site]
+	return e.Now.MicroPerKWh, e.Now.Known
+}
+
+// Save writes the whole state; equal states give equal bytes.
+func (s *State) Save(w io.Writer) error { return json.NewEncoder(w).Encode(s) }
+
+// Load reads what Save wrote.
+func Load(r io.Reader) (*State, error) {
+	s := New()
+	if err := json.NewDecoder(r).Decode(s); err != nil {
+		return nil, workload.Errorf(workload.Internal, "cannot read a snapshot of the state: %w", err)
+	}
+	return s, nil
+}
