@@ -2,6 +2,9 @@ package workload
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -67,6 +70,7 @@ type Checkpoint struct {
 // Value is what the job is worth and by when.
 type Value struct {
 	Bid      Rate     `json:"bid,omitempty"`      // per GPU; 0 = the tenant's transfer price
+	Currency string   `json:"currency,omitempty"` // the bid was written in; empty = the accounting currency
 	Deadline Instant  `json:"deadline,omitempty"` // 0 = none
 	Priority Priority `json:"priority,omitempty"` // default normal
 	Flex     PPM      `json:"flex,omitempty"`
@@ -157,6 +161,9 @@ func (s Spec) Validate() []Problem {
 	} else if g.PerNode > 0 && g.GPUs > 0 && g.GPUs%g.PerNode != 0 {
 		bad("gang.perNode", "%d does not divide gang.gpus %d", g.PerNode, g.GPUs)
 	}
+	if e := g.Elastic; e != nil && g.PerNode > 0 && (e.Min%g.PerNode != 0 || e.Step%g.PerNode != 0) {
+		bad("gang.elastic", "gang.perNode %d does not divide min %d and step %d", g.PerNode, e.Min, e.Step)
+	}
 	if g.Memory < 0 {
 		bad("gang.memory", "must not be negative")
 	}
@@ -170,11 +177,24 @@ func (s Spec) Validate() []Problem {
 	if len(s.Run.Command) == 0 || s.Run.Command[0] == "" {
 		bad("run.command", "is empty: give the program and its arguments as a list")
 	}
+	for i, arg := range s.Run.Command {
+		if strings.ContainsRune(arg, 0) {
+			bad(fmt.Sprintf("run.command[%d]", i), "contains a NUL byte")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Run.Env)) {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(s.Run.Env[name], 0) {
+			bad("run.env."+name, "is not a variable: its name must not be empty or contain =, and neither may contain NUL")
+		}
+	}
 	if s.Run.User == "root" {
 		bad("run.user", "must not be root")
 	}
 	if s.Value.Bid < 0 {
 		bad("value.bid", "must not be negative")
+	}
+	if s.Value.Flex < 0 || s.Value.Flex > One {
+		bad("value.flex", "must be between 0 %% and 100 %%")
 	}
 	switch s.Value.Priority {
 	case "", Low, Normal, High:
@@ -202,6 +222,8 @@ func (s Spec) Validate() []Problem {
 	for i, a := range s.After {
 		if a.Job == "" {
 			bad(fmt.Sprintf("after[%d].job", i), "names no job")
+		} else if a.Job == s.Name {
+			bad(fmt.Sprintf("after[%d].job", i), "is the job itself, which would wait for ever")
 		}
 		if a.On != "" && a.On != "success" && a.On != "end" {
 			bad(fmt.Sprintf("after[%d].on", i), "%q is not one of success, end", a.On)

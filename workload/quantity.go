@@ -221,7 +221,7 @@ func splitPrice(s string, examples ...string) (*big.Rat, string, string, error) 
 			return r, currency, per, nil
 		}
 	}
-	return nil, "", "", Errorf(Invalid, "price %q is not an amount with a unit such as %q", s, "0.05 "+strings.Join(examples, `" or "0.05 `))
+	return nil, "", "", Errorf(Invalid, "price %q is not an amount with a unit such as 0.05 %s", s, strings.Join(examples, " or 0.05 "))
 }
 
 func validCurrency(s string) bool {
