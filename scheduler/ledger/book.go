@@ -14,6 +14,7 @@ package ledger
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/sluice-project/sluice/workload"
@@ -171,6 +172,19 @@ func New(at workload.Instant) *Book {
 	return &Book{At: at, Energy: map[workload.SiteName]Energy{}, Yields: map[workload.CoinName]Yield{},
 		Open: map[workload.DeviceID]Interval{}, Closed: map[workload.DeviceID][]Interval{},
 		Joined: map[workload.DeviceID]workload.Instant{}, Elapsed: map[workload.DeviceID]int64{}}
+}
+
+// Clone copies the book so that the copy does not see later changes. The lines
+// of the two newest hours are the only values ever edited in place.
+func (b *Book) Clone() *Book {
+	c := *b
+	c.Energy, c.Yields, c.Open, c.Closed = maps.Clone(b.Energy), maps.Clone(b.Yields), maps.Clone(b.Open), maps.Clone(b.Closed)
+	c.Joined, c.Elapsed = maps.Clone(b.Joined), maps.Clone(b.Elapsed)
+	c.Hours = slices.Clone(b.Hours)
+	for i := max(len(c.Hours)-2, 0); i < len(c.Hours); i++ {
+		c.Hours[i].Lines = slices.Clone(c.Hours[i].Lines)
+	}
+	return &c
 }
 
 // hourOf returns the start of an instant's hour, also before 1970.

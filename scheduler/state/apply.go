@@ -216,4 +216,13 @@ func (s *State) order(d Device, use workload.Use, work Work, why workload.Reason
 		d.Use = workload.Use{Kind: workload.Draining}
 	}
 	s.put(d)
+	s.touch(d.Node)
+}
+
+// touch notes that what a node is ordered to do has changed.
+func (s *State) touch(id workload.NodeID) {
+	if n, ok := s.Nodes[id]; ok {
+		n.Touched = s.Index
+		s.Nodes[id] = n
+	}
 }

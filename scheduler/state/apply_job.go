@@ -207,6 +207,9 @@ func (s *State) seatFreed(d Device) {
 	}
 	if !slices.Contains(a.Freed, false) {
 		a.Phase = workload.Starting
+		for _, dev := range a.Devices {
+			s.touch(dev.Node())
+		}
 	}
 	s.attempt(j.ID, a)
 }

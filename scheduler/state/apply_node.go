@@ -16,7 +16,7 @@ func (s *State) applyNode(c NodeRegistered) Result {
 	old, known := s.Nodes[c.Node]
 	rebooted := known && old.Boot != c.Boot
 	node := Node{ID: c.Node, Site: c.Site, Hall: c.Hall, Rack: c.Rack, Boot: c.Boot, Instance: c.Instance,
-		Version: c.Version, Address: c.Address, Sim: c.Sim, LastSeq: old.LastSeq, Devices: slices.Clone(old.Devices)}
+		Version: c.Version, Address: c.Address, Sim: c.Sim, LastSeq: old.LastSeq, Devices: slices.Clone(old.Devices), Touched: s.Index}
 
 	running := map[workload.DeviceID]Running{}
 	for _, r := range c.Running {

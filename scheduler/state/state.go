@@ -52,6 +52,8 @@ type Node struct {
 	LastSeq  uint64            `json:"last_seq"`         // newest journal event taken
 	// Devices lists the node's devices in order of slot, absent ones too.
 	Devices []workload.DeviceID `json:"devices"`
+	// Touched is the log index of the last change to the node's orders.
+	Touched uint64 `json:"touched"`
 }
 
 // Device is one device, what it does (Use) and what it is ordered to do
@@ -191,6 +193,17 @@ func (s *State) View() *View {
 		v.Book = &ledger.Book{At: s.Book.At, Energy: maps.Clone(s.Book.Energy), Yields: maps.Clone(s.Book.Yields), Base: s.Book.Base}
 	}
 	return &v
+}
+
+// Clone copies the whole state, for a snapshot that is written while Apply
+// goes on.
+func (s *State) Clone() *State {
+	c := s.View()
+	c.Requests, c.RequestOrder = maps.Clone(s.Requests), slices.Clone(s.RequestOrder)
+	if s.Book != nil {
+		c.Book = s.Book.Clone()
+	}
+	return c
 }
 
 // DeviceIDs lists the devices in natural order.

@@ -1,0 +1,177 @@
+package scheduler
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/sluice-project/sluice/scheduler/history"
+	"github.com/sluice-project/sluice/scheduler/ledger"
+	"github.com/sluice-project/sluice/scheduler/replica"
+	"github.com/sluice-project/sluice/scheduler/state"
+	"github.com/sluice-project/sluice/workload"
+)
+
+// machine joins the replicated state and the history: every applied entry goes
+// to both. It gives readers views and wakes those who wait for a change.
+type machine struct {
+	history *history.Log
+	fatal   func(error)
+
+	mu      sync.Mutex
+	state   *state.State
+	view    *state.View // of the state as it is, or nil
+	changed chan struct{}
+	stopped error // why nothing is applied any more
+}
+
+var (
+	_ replica.Machine       = (*machine)(nil)
+	_ replica.BatchObserver = (*machine)(nil)
+)
+
+func newMachine(h *history.Log, fatal func(error)) *machine {
+	return &machine{history: h, fatal: fatal, state: state.New(), changed: make(chan struct{})}
+}
+
+// Apply takes one entry. An entry that this version cannot read stops the
+// server: skipping it would make its state differ from the others'.
+func (m *machine) Apply(index, term uint64, command []byte) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped != nil {
+		return encodeResult(state.Result{Kind: workload.Internal, Error: m.stopped.Error()})
+	}
+	c, err := state.Decode(command)
+	if err == nil {
+		err = m.history.Append(history.Entry{Index: index, Term: term, At: int64(c.Wall), Command: command})
+	}
+	if err != nil {
+		m.stopped = err
+		go m.fatal(fmt.Errorf("applying entry %d: %w", index, err))
+		return encodeResult(state.Result{Kind: workload.Internal, Error: err.Error()})
+	}
+	return encodeResult(m.state.Apply(index, c))
+}
+
+func encodeResult(r state.Result) []byte {
+	data, err := json.Marshal(r)
+	if err != nil { // a Result holds nothing that cannot be encoded
+		panic(err)
+	}
+	return data
+}
+
+// BatchApplied wakes the readers once for many commands.
+func (m *machine) BatchApplied(uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.view = nil
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// View returns a consistent copy of the state; it must not be changed.
+func (m *machine) View() *state.View {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.view == nil {
+		m.view = m.state.View()
+	}
+	return m.view
+}
+
+// Changed returns a channel that is closed at the next change. Take it before
+// the view whose successor is waited for.
+func (m *machine) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// Book lets f read the accounts; it must keep nothing of them.
+func (m *machine) Book(f func(*ledger.Book)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state.Book != nil {
+		f(m.state.Book)
+	}
+}
+
+// clone copies the whole state for a comparison.
+func (m *machine) clone() *state.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.Clone()
+}
+
+// snapshotHeader is the first line of a snapshot: where the history stood.
+type snapshotHeader struct {
+	History history.Head `json:"history"`
+}
+
+type snapshotWriter struct {
+	history *history.Log
+	head    history.Head
+	state   *state.State
+}
+
+// Snapshot copies the state and remembers where the history stands.
+func (m *machine) Snapshot() (io.WriterTo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &snapshotWriter{history: m.history, head: m.history.Head(), state: m.state.Clone()}, nil
+}
+
+// WriteTo syncs the history first: the Raft log behind the snapshot is cut
+// afterwards, and the history could not be made again.
+func (s *snapshotWriter) WriteTo(w io.Writer) (int64, error) {
+	if err := s.history.Sync(); err != nil {
+		return 0, err
+	}
+	count := &countingWriter{w: w}
+	if err := json.NewEncoder(count).Encode(snapshotHeader{History: s.head}); err != nil {
+		return count.n, err
+	}
+	return count.n, s.state.Save(count)
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Restore replaces the state. The history up to the snapshot may have to be
+// fetched from another server; Adopt notes what is missing.
+func (m *machine) Restore(r io.Reader) error {
+	in := bufio.NewReader(r)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("reading the head of a snapshot: %w", err)
+	}
+	var head snapshotHeader
+	if err := json.Unmarshal(line, &head); err != nil {
+		return fmt.Errorf("reading the head of a snapshot: %w", err)
+	}
+	s, err := state.Load(in)
+	if err != nil {
+		return err
+	}
+	if err := m.history.Adopt(head.History); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state, m.view = s, nil
+	close(m.changed)
+	m.changed = make(chan struct{})
+	return nil
+}

@@ -1,0 +1,250 @@
+package planner
+
+import (
+	"slices"
+
+	"github.com/sluice-project/sluice/scheduler/decide"
+	"github.com/sluice-project/sluice/scheduler/ledger"
+	"github.com/sluice-project/sluice/scheduler/market"
+	"github.com/sluice-project/sluice/scheduler/state"
+	"github.com/sluice-project/sluice/workload"
+)
+
+// Round is a decided board.
+type Round struct {
+	Board  *Board
+	Result decide.Result
+	Placed decide.Placement
+	// Jobs says, by position on the board, which devices each placed job gets.
+	Jobs [][]int
+}
+
+// Decide answers the board. It returns the warm state for the next round.
+func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Warm) {
+	result, next := decide.Solve(&b.Problem, w, budget)
+	r := &Round{Board: b, Result: result, Jobs: make([][]int, len(b.jobs))}
+	r.Placed, _ = decide.Place(b.Inventory, b.placement(), &b.Problem, &result.Plan)
+	for i, use := range r.Placed.Uses {
+		if use.Kind == decide.UseJob {
+			job := b.offers[use.Index].job
+			r.Jobs[job] = append(r.Jobs[job], i)
+		}
+	}
+	return r, next
+}
+
+// placement is what the inventory is ordered to do now.
+func (b *Board) placement() decide.Placement {
+	uses := make([]decide.Use, len(b.devices))
+	cellOf := map[classOption]int{}
+	for i, c := range b.cells {
+		cellOf[classOption{c.class, c.option.ID}] = i
+	}
+	for i, id := range b.devices {
+		d := b.View.Devices[id]
+		uses[i] = decide.Use{Kind: decide.UseParked, Index: decide.None}
+		switch d.Assigned.Kind {
+		case workload.Mining:
+			if c, ok := cellOf[classOption{b.Inventory.Devices[i].Class, d.Assigned.Option}]; ok {
+				uses[i] = decide.Use{Kind: decide.UseMining, Index: c}
+			}
+		case workload.Training:
+			if j, ok := b.jobAt[d.Assigned.Job]; ok {
+				if o := b.Problem.Jobs[j].Current; o != decide.None {
+					uses[i] = decide.Use{Kind: decide.UseJob, Index: o}
+				}
+			}
+		}
+	}
+	return decide.Placement{Uses: uses}
+}
+
+type classOption struct {
+	class  int
+	option workload.OptionID
+}
+
+// Plan names what has to change, or returns false when nothing does.
+func (r *Round) Plan() (state.Plan, bool) {
+	b := r.Board
+	p := state.Plan{Basis: b.View.Index, PlanSummary: state.PlanSummary{
+		Stage: string(r.Result.Stage), GapPPM: r.Result.GapPPM, Gap: workload.Rate(r.Result.GapMicroPerHour),
+		Objective: workload.Rate(r.Result.ObjectiveMicroPerHour), Bound: workload.Rate(r.Result.BoundMicroPerHour)}}
+	mining, parked := b.Baseline()
+	p.Baseline = &ledger.Baseline{AllMining: mining, AllParked: parked}
+
+	groups := r.addStops(&p)
+	r.addMoves(&p, groups)
+	r.addStarts(&p, groups)
+	r.addWaits(&p)
+	changes := len(p.Stops)+len(p.Moves)+len(p.Starts)+len(p.Waits)+len(p.Reasons) > 0
+	return p, changes
+}
+
+// addStops preempts the running jobs that the plan does not keep, each as a
+// group of its own, and returns the group of every device so freed.
+func (r *Round) addStops(p *state.Plan) map[workload.DeviceID]int {
+	b := r.Board
+	groups := map[workload.DeviceID]int{}
+	for pos, id := range b.jobs {
+		if b.Problem.Jobs[pos].Current == decide.None || len(r.Jobs[pos]) > 0 {
+			continue
+		}
+		a, _ := b.View.Jobs[id].Current()
+		group := len(p.Stops) + 1
+		p.Stops = append(p.Stops, state.Stop{Group: group, Job: id, Attempt: a.Number,
+			Reason: workload.Why(workload.CodePreempted, workload.RateOf("bid", market.Bid(b.Policy, b.View.Jobs[id].Spec)))})
+		for _, dev := range a.Devices {
+			groups[dev] = group
+		}
+	}
+	for _, id := range b.View.JobIDs() { // a time limit binds whatever the decision
+		j := b.View.Jobs[id]
+		a, ok := j.Current()
+		limit := j.Spec.Limits.Time
+		if j.Phase == workload.Active && ok && a.Phase == workload.Running && limit > 0 && ranFor(j, b.Now) >= workload.Instant(limit.Milliseconds()) {
+			p.Stops = append(p.Stops, state.Stop{Job: id, Attempt: a.Number, Reason: workload.Why(workload.CodeTimeLimit, workload.Span("limit", limit))})
+		}
+	}
+	return groups
+}
+
+// ranFor adds up a job's run time over its attempts, by the market clock.
+func ranFor(j state.Job, now workload.Instant) workload.Instant {
+	var sum workload.Instant
+	for _, a := range j.Attempts {
+		switch {
+		case a.Started == 0:
+		case a.Ended != 0:
+			sum += a.Ended - a.Started
+		default:
+			sum += now - a.Started
+		}
+	}
+	return sum
+}
+
+func (r *Round) addMoves(p *state.Plan, groups map[workload.DeviceID]int) {
+	b := r.Board
+	for i, id := range b.devices {
+		d := b.View.Devices[id]
+		use := r.Placed.Uses[i]
+		if use.Kind == decide.UseJob {
+			continue
+		}
+		want, work := b.useOf(i, use)
+		why := r.reason(i, use)
+		stopped := groups[id] > 0
+		switch {
+		case d.Assigned != want:
+			p.Moves = append(p.Moves, state.Move{Group: groups[id], Device: id, Epoch: d.Epoch, Use: want, Work: work, Reason: why})
+		case work != d.Work && !stopped && want.Kind == workload.Mining:
+			// Same use, other figures (a new profile or fee): the ledger must know.
+			p.Moves = append(p.Moves, state.Move{Device: id, Epoch: d.Epoch, Use: want, Work: work, Reason: why})
+		case d.Reason.Code != why.Code:
+			p.Reasons = append(p.Reasons, state.DeviceReason{Device: id, Epoch: d.Epoch, Reason: why})
+		}
+	}
+	for _, id := range b.View.DeviceIDs() {
+		why, ok := b.forced[id]
+		d := b.View.Devices[id]
+		if _, fixed := b.fixed[id]; !ok || fixed || d.Assigned.Kind == workload.Parked {
+			continue
+		}
+		if d.Assigned.Kind == workload.Training {
+			r.stopForced(p, d, why)
+		}
+		p.Moves = append(p.Moves, state.Move{Device: id, Epoch: d.Epoch, Use: workload.Use{Kind: workload.Parked},
+			Work: state.Work{Watts: b.draw(id)}, Reason: why})
+	}
+}
+
+// stopForced stops the job of a device that a person ordered to park.
+func (r *Round) stopForced(p *state.Plan, d state.Device, why workload.Reason) {
+	id := d.Assigned.Job
+	a, ok := r.Board.View.Jobs[id].Current()
+	if ok && !slices.ContainsFunc(p.Stops, func(s state.Stop) bool { return s.Job == id }) {
+		p.Stops = append(p.Stops, state.Stop{Job: id, Attempt: a.Number, Reason: why})
+	}
+}
+
+// useOf translates a use back into names, with the work it comes to.
+func (b *Board) useOf(i int, use decide.Use) (workload.Use, state.Work) {
+	c := b.classes[b.Inventory.Devices[i].Class]
+	if use.Kind != decide.UseMining {
+		return workload.Use{Kind: workload.Parked}, state.Work{Watts: c.idle.Watts}
+	}
+	cell := b.cells[use.Index]
+	return workload.Use{Kind: workload.Mining, Option: cell.option.ID},
+		state.Work{Watts: cell.money.Watts, Hash: cell.option.Hash, Coin: cell.option.Coin}
+}
+
+// addStarts grants gangs to the jobs that the plan newly places. A gang that
+// takes devices from a stopped job shares that stop's group: neither happens
+// without the other.
+func (r *Round) addStarts(p *state.Plan, groups map[workload.DeviceID]int) {
+	b := r.Board
+	for pos, id := range b.jobs {
+		if b.Problem.Jobs[pos].Current != decide.None || len(r.Jobs[pos]) == 0 {
+			continue
+		}
+		o := b.offers[r.Placed.Uses[r.Jobs[pos][0]].Index]
+		st := state.Start{Job: id, Reason: workload.Why(workload.CodeJob,
+			workload.RateOf("pays", o.money.Gross), workload.RateOf("energy", o.money.Energy), workload.Count("devices", int64(o.width)))}
+		for _, i := range r.Jobs[pos] {
+			dev := b.devices[i]
+			if g := groups[dev]; g > 0 {
+				st.Group = merge(p, groups, st.Group, g)
+			}
+			st.Devices = append(st.Devices, state.Seat{Device: dev, Epoch: b.View.Devices[dev].Epoch,
+				Work: state.Work{Watts: o.money.Watts, Rate: o.money.Gross, Tenant: b.View.Jobs[id].Spec.Tenant}})
+		}
+		p.Starts = append(p.Starts, st)
+	}
+	for i := range p.Starts { // a later merge may have renamed a group
+		for _, seat := range p.Starts[i].Devices {
+			if g := groups[seat.Device]; g > 0 {
+				p.Starts[i].Group = g
+			}
+		}
+	}
+}
+
+// merge makes two groups one and returns it.
+func merge(p *state.Plan, groups map[workload.DeviceID]int, a, b int) int {
+	if a == 0 || a == b {
+		return b
+	}
+	for dev, g := range groups {
+		if g == a {
+			groups[dev] = b
+		}
+	}
+	for i := range p.Stops {
+		if p.Stops[i].Group == a {
+			p.Stops[i].Group = b
+		}
+	}
+	for i := range p.Moves {
+		if p.Moves[i].Group == a {
+			p.Moves[i].Group = b
+		}
+	}
+	return b
+}
+
+func (r *Round) addWaits(p *state.Plan) {
+	b := r.Board
+	note := func(id workload.JobID, why workload.Reason) {
+		if b.View.Jobs[id].Reason.Code != why.Code {
+			p.Waits = append(p.Waits, state.Wait{Job: id, Reason: why})
+		}
+	}
+	for _, id := range b.View.JobIDs() {
+		if why, ok := b.waits[id]; ok {
+			note(id, why)
+		} else if pos, ok := b.jobAt[id]; ok && b.Problem.Jobs[pos].Current == decide.None && len(r.Jobs[pos]) == 0 {
+			note(id, r.WhyJob(pos))
+		}
+	}
+}
