@@ -26,6 +26,11 @@ func (in *instance) bound(d *Duals, short []int64) int64 {
 			total.addMul(d.Zone[z]*zoneUnit, cap)
 		}
 	}
+	for i, n := range in.places {
+		var t int128
+		t.addMul(d.Place[i], dualUnit)
+		total.add(t.times(n.limit))
+	}
 	var moves int64
 	if p.Policy.MaxMoves > 0 {
 		moves = d.Moves
@@ -111,6 +116,11 @@ func (in *instance) jobBound(d *Duals, j int, power []int64, moves int64) int128
 		rc.addMul(in.value[f], dualUnit)
 		rc.add(price.times(o.Width))
 		rc.addMul(-power[o.Class], in.offW[f])
+		for _, u := range in.onPlaces[f] {
+			var t int128
+			t.addMul(-d.Place[u.row], dualUnit)
+			rc.add(t.times(u.n))
+		}
 		for _, r := range in.scope[o.Class] {
 			rc.addMul(d.Row[r], in.offerRow(r, f))
 		}

@@ -7,29 +7,31 @@ import "math/bits"
 // parking a device is worth 0, base holds what the idle draw of the whole fleet
 // costs. Only Solve and its helpers use it; Verify has its own arithmetic.
 type instance struct {
-	p      *Problem
-	base   int64
-	keep   []int64 // per cell: value of a device that stays
-	enter  []int64 // per cell: value of a device that comes
-	cellW  []int64 // per cell: watts above idle
-	lock   []int64 // per cell: least count
-	limit  []int64 // per cell: most devices (0 when banned)
-	value  []int64 // per offer: value with the one-off cost of changing to it
-	offW   []int64 // per offer: watts above idle
-	usable []bool  // per offer: could run if everything else were parked
-	out    []int64 // per job: value of not running
-	must   []bool  // per job: has to stay on its current offer
-	capZ   []int64 // per zone: watts above idle that its cap allows; -1: no cap
-	above  [][]int // per class: zones with a cap on the way to the root
-	cellLo []int   // per class, one more entry: first cell
-	offLo  []int   // per job, one more entry: first offer
-	tenRow [][]int // per tenant: its rows
-	rows   []row   // compiled soft rows, in order of Problem.Rows (hard ones have soft unset)
-	scope  [][]int // per class: AI share rows that see it
-	coins  []int   // coin rows
-	tiers  []int   // distinct tiers of soft rows, ascending
-	gangs  []bool  // per class: needs the packing check
-	total  int64   // devices
+	p        *Problem
+	base     int64
+	keep     []int64 // per cell: value of a device that stays
+	enter    []int64 // per cell: value of a device that comes
+	cellW    []int64 // per cell: watts above idle
+	lock     []int64 // per cell: least count
+	limit    []int64 // per cell: most devices (0 when banned)
+	value    []int64 // per offer: value with the one-off cost of changing to it
+	offW     []int64 // per offer: watts above idle
+	usable   []bool  // per offer: could run if everything else were parked
+	out      []int64 // per job: value of not running
+	must     []bool  // per job: has to stay on its current offer
+	capZ     []int64 // per zone: watts above idle that its cap allows; -1: no cap
+	above    [][]int // per class: zones with a cap on the way to the root
+	cellLo   []int   // per class, one more entry: first cell
+	offLo    []int   // per job, one more entry: first offer
+	tenRow   [][]int // per tenant: its rows
+	rows     []row   // compiled soft rows, in order of Problem.Rows (hard ones have soft unset)
+	scope    [][]int // per class: AI share rows that see it
+	coins    []int   // coin rows
+	tiers    []int   // distinct tiers of soft rows, ascending
+	gangs    []bool  // per class: needs the packing check
+	places   []placeRow
+	onPlaces [][]placeUse // per offer
+	total    int64        // devices
 }
 
 // row is a soft row in the form: c + sum of coefficients >= 0.
@@ -63,6 +65,7 @@ func compile(p *Problem) *instance {
 	in.compileJobs()
 	in.compileRows()
 	in.settle()
+	in.compilePlaces()
 	return in
 }
 

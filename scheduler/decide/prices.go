@@ -11,6 +11,7 @@ type pricer struct {
 	class   []float64 // nano per device
 	zone    []float64 // nano per watt
 	row     []float64 // nano per row unit (tenant: per device)
+	node    []float64 // nano per place of a place row
 	moves   float64
 	best    float64
 	bestAt  floatDuals
@@ -47,8 +48,8 @@ type pricer struct {
 }
 
 type floatDuals struct {
-	class, zone, row []float64
-	moves            float64
+	class, zone, row, node []float64
+	moves                  float64
 }
 
 func floatsOf(xs []int64) []float64 {
@@ -62,9 +63,9 @@ func floatsOf(xs []int64) []float64 {
 func newPricer(in *instance) *pricer {
 	p := in.p
 	nC, nZ, nR := len(p.Classes), len(p.Zones), len(p.Rows)
-	n := nC + nZ + nR + 1
+	n := nC + nZ + nR + len(in.places) + 1
 	g := &pricer{in: in, best: math.Inf(1),
-		class: make([]float64, nC), zone: make([]float64, nZ), row: make([]float64, nR),
+		class: make([]float64, nC), zone: make([]float64, nZ), row: make([]float64, nR), node: make([]float64, len(in.places)),
 		slack: make([]float64, n), scale: make([]float64, n), mom: make([]float64, n), sq: make([]float64, n),
 		relax: make([]float64, nR), floor: make([]float64, nC), top: make([]int, nC),
 		perDev: make([]float64, nC), perW: make([]float64, nC), mineDev: make([]float64, nC), mineW: make([]float64, nC),
@@ -128,6 +129,9 @@ func (g *pricer) scales() {
 		}
 		g.scale[nC+nZ+r] = s
 	}
+	for i, n := range in.places {
+		g.scale[nC+nZ+len(p.Rows)+i] = float64(dev[n.class] * float64(n.t))
+	}
 	g.scale[len(g.scale)-1] = topDev
 }
 
@@ -166,6 +170,7 @@ func (g *pricer) save() {
 	g.bestAt.class = append(g.bestAt.class[:0], g.class...)
 	g.bestAt.zone = append(g.bestAt.zone[:0], g.zone...)
 	g.bestAt.row = append(g.bestAt.row[:0], g.row...)
+	g.bestAt.node = append(g.bestAt.node[:0], g.node...)
 	g.bestAt.moves = g.moves
 }
 
@@ -173,6 +178,7 @@ func (g *pricer) restore() {
 	copy(g.class, g.bestAt.class)
 	copy(g.zone, g.bestAt.zone)
 	copy(g.row, g.bestAt.row)
+	copy(g.node, g.bestAt.node)
 	g.moves = g.bestAt.moves
 }
 
@@ -195,6 +201,8 @@ func (g *pricer) move(step float64) {
 			x = &g.zone[i-nC]
 		case i < nC+nZ+nR:
 			x = &g.row[i-nC-nZ]
+		case i < nC+nZ+nR+len(g.node):
+			x = &g.node[i-nC-nZ-nR]
 		default:
 			x = &g.moves
 		}
@@ -207,8 +215,8 @@ func (g *pricer) sweep(late float64) float64 {
 	in, p := g.in, g.in.p
 	nC, nZ := len(p.Classes), len(p.Zones)
 	total := float64(in.base)
-	for r := range p.Rows {
-		g.slack[nC+nZ+r] = 0
+	for i := nC + nZ; i < len(g.slack); i++ {
+		g.slack[i] = 0
 	}
 	var coinShare float64
 	for i := range g.gross {
@@ -339,6 +347,9 @@ func (g *pricer) sweepJob(j int, late float64) (float64, float64) {
 	for _, r := range in.tenRow[job.Tenant] {
 		g.slack[len(g.class)+len(g.zone)+r] -= g.widthF[at]
 	}
+	for _, u := range in.onPlaces[at] {
+		g.slack[len(g.class)+len(g.zone)+len(g.row)+u.row] -= float64(u.n)
+	}
 	if at != job.Current {
 		return best, g.widthF[at]
 	}
@@ -351,7 +362,11 @@ func (g *pricer) offerRC(f int, tenant float64, current int) float64 {
 	if f != current {
 		per -= g.moves
 	}
-	return g.valueF[f] + float64(g.widthF[f]*per) + float64(g.perW[c]*g.offMF[f]) - float64(g.zprice[c]*g.offWF[f])
+	v := g.valueF[f]
+	for _, u := range g.in.onPlaces[f] {
+		v -= float64(float64(u.n) * g.node[u.row])
+	}
+	return v + float64(g.widthF[f]*per) + float64(g.perW[c]*g.offMF[f]) - float64(g.zprice[c]*g.offWF[f])
 }
 
 // slacks turns the sums of a sweep into rhs - use per row and returns the rhs
@@ -398,8 +413,11 @@ func (g *pricer) slacks(nC, nZ int, moved float64) float64 {
 				float64(float64(cr.mineDev)*g.minDevC[c]) + float64(float64(cr.mineW)*g.minWC[c])
 		}
 	}
+	for i, n := range in.places {
+		total += float64(g.node[i] * float64(n.limit))
+		g.slack[nC+nZ+len(p.Rows)+i] += float64(n.limit)
+	}
 	last := len(g.slack) - 1
-	g.slack[last] = 0
 	if p.Policy.MaxMoves > 0 {
 		total += float64(g.moves * float64(p.Policy.MaxMoves))
 		g.slack[last] = float64(p.Policy.MaxMoves) - moved
@@ -411,7 +429,7 @@ func (g *pricer) slacks(nC, nZ int, moved float64) float64 {
 // class prices so that entering an option never pays above them.
 func (g *pricer) duals() Duals {
 	in, p := g.in, g.in.p
-	d := Duals{Class: make([]int64, len(p.Classes)), Zone: make([]int64, len(p.Zones)), Row: make([]int64, len(p.Rows))}
+	d := Duals{Class: make([]int64, len(p.Classes)), Zone: make([]int64, len(p.Zones)), Row: make([]int64, len(p.Rows)), Place: make([]int64, len(in.places))}
 	if g.bestAt.class == nil {
 		return d
 	}
@@ -428,6 +446,9 @@ func (g *pricer) duals() Duals {
 			x *= 1e9
 		}
 		d.Row[r] = rounded(x, maxDual)
+	}
+	for i, x := range g.bestAt.node {
+		d.Place[i] = rounded(x, maxDual)
 	}
 	if p.Policy.MaxMoves > 0 {
 		d.Moves = rounded(g.bestAt.moves, maxDual)
@@ -456,6 +477,9 @@ func (g *pricer) start(d *Duals) {
 		if g.in.p.Rows[r].Kind != RowTenant {
 			g.row[r] /= 1e9
 		}
+	}
+	for i := range g.node {
+		g.node[i] = float64(d.Place[i])
 	}
 	g.moves = float64(d.Moves)
 }

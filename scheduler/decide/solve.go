@@ -14,7 +14,7 @@ const (
 func Solve(p *Problem, w *Warm, b Budget) (Result, *Warm) {
 	in := compile(p)
 	b = b.withDefaults()
-	if w != nil && !w.suits(p) {
+	if w != nil && (!w.suits(p) || len(w.duals.Place) != len(in.places)) {
 		w = nil
 	}
 	if w != nil {

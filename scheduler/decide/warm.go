@@ -59,10 +59,10 @@ func shapeOf(p *Problem) []int {
 func (w *Warm) suits(p *Problem) bool {
 	d := &w.duals
 	if !slices.Equal(w.shape, shapeOf(p)) || len(d.Class) != len(p.Classes) || len(d.Zone) != len(p.Zones) ||
-		len(d.Row) != len(p.Rows) || len(w.plan.Cells) != len(p.Mining) || len(w.plan.Jobs) != len(p.Jobs) || d.Moves < 0 || d.Moves > maxDual {
+		len(d.Row) != len(p.Rows) || len(d.Place) > len(p.Offers) || len(w.plan.Cells) != len(p.Mining) || len(w.plan.Jobs) != len(p.Jobs) || d.Moves < 0 || d.Moves > maxDual {
 		return false
 	}
-	for _, x := range [][]int64{d.Class, d.Zone, d.Row} {
+	for _, x := range [][]int64{d.Class, d.Zone, d.Row, d.Place} {
 		for _, v := range x {
 			if v < 0 || v > maxZone {
 				return false
@@ -91,5 +91,5 @@ func (w *Warm) short(tier int) int64 {
 
 func (d Duals) clone() Duals {
 	return Duals{Class: append([]int64{}, d.Class...), Zone: append([]int64{}, d.Zone...),
-		Row: append([]int64{}, d.Row...), Moves: d.Moves}
+		Row: append([]int64{}, d.Row...), Place: append([]int64{}, d.Place...), Moves: d.Moves}
 }
