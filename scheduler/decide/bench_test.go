@@ -29,6 +29,9 @@ func TestProbe(t *testing.T) {
 				t.Fatal(is[0])
 			}
 			r, _ := Solve(&p, nil, Budget{})
+			if err := Verify(&p, &r); err != nil {
+				t.Error(err)
+			}
 			var jd int64
 			nj := 0
 			for _, f := range r.Plan.Jobs {

@@ -108,8 +108,7 @@ func (in *instance) binding(s *state, d *Duals) []RowReport {
 	out := []RowReport{}
 	for z, cap := range in.capZ {
 		if cap >= 0 && (d.Zone[z] > 0 || s.usedW[z] >= cap) {
-			idle := max(0, p.Zones[z].CapW-cap)
-			out = append(out, RowReport{Scope: "zone", Index: z, Used: s.usedW[z] + idle, Limit: p.Zones[z].CapW, PriceMicroUnit: d.Zone[z] / 1_000_000})
+			out = append(out, RowReport{Scope: "zone", Index: z, Used: s.usedW[z] + in.idle[z], Limit: p.Zones[z].CapW, PriceMicroUnit: d.Zone[z] / 1_000_000})
 		}
 	}
 	for c, k := range p.Classes {

@@ -32,6 +32,7 @@ type instance struct {
 	places   []placeRow
 	onPlaces [][]placeUse // per offer
 	total    int64        // devices
+	idle     []int64      // per zone with its subtree, watts
 }
 
 // row is a soft row in the form: c + sum of coefficients >= 0.
@@ -72,6 +73,7 @@ func compile(p *Problem) *instance {
 func (in *instance) compileTree() {
 	p := in.p
 	idle := make([]int64, len(p.Zones))
+	in.idle = idle
 	for _, c := range p.Classes {
 		in.total += c.Devices
 		in.base -= c.Devices * c.IdleWatts * p.Zones[c.Zone].EnergyMicroPerKWh
