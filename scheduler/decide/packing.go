@@ -6,9 +6,21 @@ package decide
 // each asks for its share on the fullest nodes that still have room. When sizes
 // divide one another, as powers of two do, the rule loses nothing.
 func (in *instance) packs(class int, offers []int) bool {
+	_, ok := in.room(class, offers)
+	return ok
+}
+
+// packsWith tells whether n devices on one node are left beside the offers.
+func (in *instance) packsWith(class int, offers []int, n int64) bool {
+	free, ok := in.room(class, offers)
+	return ok && takeNodes(free, n, 1)
+}
+
+// room packs the offers and returns what is left on each node.
+func (in *instance) room(class int, offers []int) ([]int64, bool) {
 	nodes := in.p.Classes[class].Nodes
 	if len(nodes) == 0 {
-		return true
+		return nil, true
 	}
 	free := make([]int64, len(nodes))
 	for i, n := range nodes {
@@ -27,7 +39,7 @@ func (in *instance) packs(class int, offers []int) bool {
 		for _, u := range j.On {
 			i := nodeIndex(nodes, u.Node)
 			if i < 0 || free[i] < u.Devices {
-				return false
+				return nil, false
 			}
 			free[i] -= u.Devices
 		}
@@ -36,10 +48,10 @@ func (in *instance) packs(class int, offers []int) bool {
 	for _, f := range fresh {
 		o := in.p.Offers[f]
 		if !takeNodes(free, o.PerNode, o.Width/o.PerNode) {
-			return false
+			return nil, false
 		}
 	}
-	return true
+	return free, true
 }
 
 // takeNodes takes need devices on each of count different nodes, the fullest

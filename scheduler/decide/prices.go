@@ -479,7 +479,9 @@ func (g *pricer) start(d *Duals) {
 		}
 	}
 	for i := range g.node {
-		g.node[i] = float64(d.Place[i])
+		if len(d.Place) == len(g.node) { // offers may have become unusable since
+			g.node[i] = float64(d.Place[i])
+		}
 	}
 	g.moves = float64(d.Moves)
 }
