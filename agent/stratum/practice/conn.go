@@ -17,6 +17,7 @@ const (
 	requestLine = 4 << 10 // bytes; a miner has nothing longer to say
 	outbox      = 32      // lines a miner may leave unread
 	writeTime   = 5 * time.Second
+	drainTime   = 100 * time.Millisecond
 )
 
 // conn is one miner's session. Fields below the line are guarded by the
@@ -62,8 +63,8 @@ func (c *conn) serve() {
 	err := c.read()
 	c.p.drop(c)
 	close(c.stop)
-	c.nc.Close()
 	wg.Wait()
+	c.nc.Close()
 	c.p.cfg.Log.Debug("session ended", "remote", c.nc.RemoteAddr().String(), "err", err)
 }
 
@@ -96,17 +97,33 @@ func (c *conn) authorised() bool {
 }
 
 // write sends what is queued. A miner that does not read is cut off rather
-// than waited for.
+// than waited for. When the session ends, what is queued still goes out: it
+// says why.
 func (c *conn) write() {
+	flush := func(line []byte, limit time.Duration) bool {
+		c.nc.SetWriteDeadline(time.Now().Add(limit))
+		if _, err := c.nc.Write(line); err != nil {
+			c.nc.Close()
+			return false
+		}
+		return true
+	}
 	for {
 		select {
-		case <-c.stop:
-			return
 		case line := <-c.out:
-			c.nc.SetWriteDeadline(time.Now().Add(writeTime))
-			if _, err := c.nc.Write(line); err != nil {
-				c.nc.Close()
+			if !flush(line, writeTime) {
 				return
+			}
+		case <-c.stop:
+			for {
+				select {
+				case line := <-c.out:
+					if !flush(line, drainTime) {
+						return
+					}
+				default:
+					return
+				}
 			}
 		}
 	}

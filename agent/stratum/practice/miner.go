@@ -190,7 +190,7 @@ func (m *Miner) exhaust(ctx context.Context, a stratum.Assignment, s *scanner) e
 // enough says whether a burst of so many hashes in so much time is over.
 func (m *Miner) enough(hashed uint64, took time.Duration) bool {
 	if m.cfg.TargetHashrate > 0 {
-		return hashed > 0 && (hashed >= m.cfg.TargetHashrate*uint64(burstPeriod)/uint64(time.Second) || took >= burstPeriod)
+		return hashed > 0 && (hashed >= mulDiv(m.cfg.TargetHashrate, uint64(burstPeriod), uint64(time.Second)) || took >= burstPeriod)
 	}
 	return hashed > 0 && took >= burstPeriod*time.Duration(m.cfg.DutyPPM)/1_000_000
 }
