@@ -261,7 +261,11 @@ func (c *Client) serve(ctx context.Context, ep Endpoint, at int) ending {
 		c.stats.Failures++
 		c.setCurrent(Assignment{}, false)
 		c.mu.Unlock()
-		return ending{err: fmt.Errorf("stratum: %s: %w", ep, err)}
+		end := ending{err: fmt.Errorf("stratum: %s: %w", ep, err)}
+		if s != nil && s.move != nil {
+			end.move, end.wait = s.move, min(s.wait, c.cfg.ReconnectWait)
+		}
+		return end
 	}
 	began := time.Now()
 	c.mu.Lock()

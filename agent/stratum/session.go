@@ -60,7 +60,9 @@ func dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", e.Addr())
 }
 
-// open connects and completes the handshake.
+// open connects and completes the handshake. When that fails the session, if
+// one was made, is over and returned as well: a pool may send us elsewhere in
+// the middle of it.
 func (c *Client) open(ctx context.Context, ep Endpoint, publish func(Assignment)) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Handshake)
 	defer cancel()
@@ -73,7 +75,7 @@ func (c *Client) open(ctx context.Context, ep Endpoint, publish func(Assignment)
 	if err := s.handshake(ctx); err != nil {
 		s.close(err)
 		<-s.done
-		return nil, err
+		return s, err
 	}
 	return s, nil
 }
