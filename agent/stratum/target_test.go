@@ -61,6 +61,22 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// A hash equal to the target counts; one above does not.
+func TestTargetBoundary(t *testing.T) {
+	tgt := MustDifficulty("8192").Target()
+	var h Hash
+	for i, b := range tgt {
+		h[31-i] = b
+	}
+	if !tgt.Met(h) {
+		t.Error("a hash equal to the target must count")
+	}
+	h[0]++
+	if tgt.Met(h) {
+		t.Error("a hash above the target must not count")
+	}
+}
+
 // Parsing never yields an easier target than the exact decimal, and the error
 // of dropping digits is below one part in 10^17.
 func TestTargetIsExact(t *testing.T) {

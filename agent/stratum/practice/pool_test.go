@@ -268,6 +268,60 @@ func TestPoolCallsOldJobsStale(t *testing.T) {
 	}
 }
 
+// A share that meets the job's own target moves the chain on by itself.
+func TestPoolTakesSolvedBlock(t *testing.T) {
+	p := startPool(t, PoolConfig{Difficulty: stratum.MustDifficulty("1e-8"), JobEvery: time.Hour})
+	p.mu.Lock()
+	p.chain.current().Bits = 0x207fffff
+	p.mu.Unlock()
+	c := connect(t, p)
+	c.login("alice")
+	s := c.solve("alice", true, 0)
+	header := c.job.Header(c.en1, s, peerMask)
+	if err := c.submit(s); err != nil {
+		t.Fatal(err)
+	}
+	for c.jobs < 2 {
+		c.next()
+	}
+	if c.job.PrevHash != stratum.Sum(header[:]) || !c.job.Clean {
+		t.Error("the next job does not build on the solved block")
+	}
+	if st := p.Stats(); st.Blocks != 1 || st.Height != 1 {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+// Vardiff on the wire: a far too easy start is corrected within a few jobs,
+// and a share is judged by the terms its job came under.
+func TestPoolRetargets(t *testing.T) {
+	p := startPool(t, PoolConfig{Difficulty: stratum.MustDifficulty("1e-7"), JobEvery: time.Hour, ShareEvery: time.Hour})
+	c := connect(t, p)
+	c.login("alice")
+	easy := c.diff
+	var nonce uint32
+	for range vardiffShares {
+		s := c.solve("alice", true, nonce)
+		nonce = s.Nonce + 1
+		if err := c.submit(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := c.solve("alice", true, nonce)
+	p.mu.Lock()
+	p.newJob(time.Now())
+	p.mu.Unlock()
+	for c.jobs < 2 {
+		c.next()
+	}
+	if want := stratum.DifficultyOfHashes(vardiffStep * easy.Target().Hashes()); c.diff != want {
+		t.Errorf("difficulty %s after %s, want %s", c.diff, easy, want)
+	}
+	if err := c.submit(late); err != nil {
+		t.Errorf("a share of the easier job: %v", err)
+	}
+}
+
 func TestPoolLimits(t *testing.T) {
 	p := startPool(t, PoolConfig{MaxConns: 2, Handshake: 100 * time.Millisecond, JobEvery: time.Hour, MaxBadShare: 3})
 
