@@ -211,6 +211,7 @@ type Duals struct {
 	Class []int64 `json:"class"` // nano per device and hour
 	Zone  []int64 `json:"zone"`  // 1e-6 nano per watt
 	Row   []int64 `json:"row"`   // tenant: nano per device; others: 1e-9 nano per row unit (ppm x measure)
+	Place []int64 `json:"place"` // nano per place of a place row, see places.go
 	Moves int64   `json:"moves"` // nano per move
 }
 

@@ -1,0 +1,154 @@
+package decide
+
+import "sort"
+
+// greedy turns prices into a plan: promises first, then the jobs that pay most
+// above the posted prices, then what floors still miss, then mining.
+func greedy(in *instance, g *pricer, order []candidate) *state {
+	s := newState(in)
+	s.promises()
+	for _, c := range order {
+		if s.offer[c.job] == None {
+			s.tryOffers(c.job, c.offers)
+		}
+	}
+	s.fillFloors()
+	s.mineAll(g)
+	return s
+}
+
+// promises places what must stay: locked miners and held jobs.
+func (s *state) promises() {
+	for j, must := range s.in.must {
+		if must {
+			s.setOffer(j, s.in.p.Jobs[j].Current)
+		}
+	}
+	for k, n := range s.in.lock {
+		s.addCell(k, n)
+	}
+}
+
+type candidate struct {
+	job    int
+	rank   float64 // surplus per device at the posted prices
+	offers []int   // by falling surplus
+}
+
+// candidates lists the jobs whose best offer pays at the prices, best first.
+// An offer that the late sweeps kept choosing is close to the relaxed optimum,
+// so it leads.
+func (g *pricer) candidates() []candidate {
+	in, p := g.in, g.in.p
+	g.restore()
+	g.sweep(0)
+	var out []candidate
+	for j, job := range p.Jobs {
+		if in.must[j] {
+			continue
+		}
+		tenant := 0.0
+		for _, r := range in.tenRow[job.Tenant] {
+			tenant += g.row[r]
+		}
+		type scored struct {
+			f int
+			v float64
+		}
+		var list []scored
+		for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
+			if !in.usable[f] {
+				continue
+			}
+			rc := g.offerRC(f, tenant, job.Current) - float64(in.out[j])
+			slack := float64(0.02 * g.widthF[f] * g.scale[p.Offers[f].Class])
+			if rc+slack < 0 && g.chosen[f] == 0 {
+				continue
+			}
+			list = append(list, scored{f, rc + float64(2*slack*g.chosen[f])})
+		}
+		if len(list) == 0 {
+			continue
+		}
+		sort.SliceStable(list, func(a, b int) bool { return list[a].v > list[b].v })
+		c := candidate{job: j, rank: list[0].v / float64(p.Offers[list[0].f].Width)}
+		for _, x := range list {
+			c.offers = append(c.offers, x.f)
+		}
+		// Big gangs find room only while classes are empty.
+		if p.Offers[list[0].f].Width >= 16 {
+			c.rank = float64(c.rank * 1.5)
+		}
+		out = append(out, c)
+	}
+	sort.SliceStable(out, func(a, b int) bool {
+		if out[a].rank != out[b].rank {
+			return out[a].rank > out[b].rank
+		}
+		return p.Jobs[out[a].job].Priority > p.Jobs[out[b].job].Priority
+	})
+	return out
+}
+
+// tryOffers puts job j on the first offer that fits and pays or is needed.
+func (s *state) tryOffers(j int, offers []int) bool {
+	for _, f := range offers {
+		if s.fits(f) && !s.breaksCeiling(f) {
+			s.setOffer(j, f)
+			return true
+		}
+	}
+	return false
+}
+
+// breaksCeiling: an AI ceiling in owned devices cannot be repaired by mining.
+func (s *state) breaksCeiling(f int) bool {
+	for _, r := range s.in.scope[s.in.p.Offers[f].Class] {
+		if s.in.p.Rows[r].Sense == AtMost && s.in.p.Rows[r].Measure == MeasureOwned && s.act[r]+s.in.offerRow(r, f) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// fillFloors admits jobs at a loss while a floor is missed, strongest tier
+// first, cheapest loss per unit of share first.
+func (s *state) fillFloors() {
+	in, p := s.in, s.in.p
+	for t := range in.tiers {
+		for r := range in.rows {
+			cr := &in.rows[r]
+			if !cr.soft || cr.tier != t || s.act[r] >= 0 || cr.coin != None || p.Rows[r].Sense != AtLeast {
+				continue
+			}
+			type entry struct {
+				f int
+				v float64
+			}
+			var list []entry
+			for f, o := range p.Offers {
+				if s.offer[o.Job] == None && in.usable[f] && seen(in.scope[o.Class], r) {
+					list = append(list, entry{f, float64(in.value[f]) / float64(max(1, in.offerRow(r, f)))})
+				}
+			}
+			sort.SliceStable(list, func(a, b int) bool { return list[a].v > list[b].v })
+			for _, e := range list {
+				if s.act[r] >= 0 {
+					break
+				}
+				if s.offer[p.Offers[e.f].Job] == None && s.fits(e.f) && !s.breaksCeiling(e.f) {
+					s.setOffer(p.Offers[e.f].Job, e.f)
+				}
+			}
+		}
+	}
+}
+
+func seen(list []int, x int) bool {
+	for _, y := range list {
+		if x == y {
+			return true
+		}
+	}
+	return false
+}
