@@ -25,7 +25,7 @@ type Replica struct {
 	store  *deadlineStore
 	trans  *raft.NetworkTransport
 	obs    *raft.Observer
-	own    bool // the next restore is of this server's own snapshot
+	own    bool          // the next restore is of this server's own snapshot
 	ready  chan struct{} // closed when start has returned
 	closed chan struct{}
 	once   sync.Once
