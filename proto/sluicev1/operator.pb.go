@@ -4391,6 +4391,118 @@ func (x *LedgerVerification) GetNet() int64 {
 	return 0
 }
 
+type IssueTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // node | server | person
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Roles         []string               `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`                  // of a person
+	LifeMs        int64                  `protobuf:"varint,4,opt,name=life_ms,json=lifeMs,proto3" json:"life_ms,omitempty"` // of a join token; default 1 h
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssueTokenRequest) Reset() {
+	*x = IssueTokenRequest{}
+	mi := &file_sluice_v1_operator_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssueTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssueTokenRequest) ProtoMessage() {}
+
+func (x *IssueTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_operator_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssueTokenRequest.ProtoReflect.Descriptor instead.
+func (*IssueTokenRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *IssueTokenRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *IssueTokenRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *IssueTokenRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *IssueTokenRequest) GetLifeMs() int64 {
+	if x != nil {
+		return x.LifeMs
+	}
+	return 0
+}
+
+type IssueTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssueTokenResponse) Reset() {
+	*x = IssueTokenResponse{}
+	mi := &file_sluice_v1_operator_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssueTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssueTokenResponse) ProtoMessage() {}
+
+func (x *IssueTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_operator_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssueTokenResponse.ProtoReflect.Descriptor instead.
+func (*IssueTokenResponse) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *IssueTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4399,7 +4511,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[56]
+	mi := &file_sluice_v1_operator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4411,7 +4523,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[56]
+	mi := &file_sluice_v1_operator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4424,7 +4536,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{56}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{58}
 }
 
 type WatchResponse struct {
@@ -4438,7 +4550,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[57]
+	mi := &file_sluice_v1_operator_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4450,7 +4562,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[57]
+	mi := &file_sluice_v1_operator_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4463,7 +4575,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{57}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *WatchResponse) GetLogIndex() uint64 {
@@ -4870,12 +4982,19 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\x04head\x18\x04 \x01(\tR\x04head\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\x12#\n" +
 	"\rdevice_millis\x18\x06 \x01(\x03R\fdeviceMillis\x12\x10\n" +
-	"\x03net\x18\a \x01(\x03R\x03net\"\x0e\n" +
+	"\x03net\x18\a \x01(\x03R\x03net\"j\n" +
+	"\x11IssueTokenRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05roles\x18\x03 \x03(\tR\x05roles\x12\x17\n" +
+	"\alife_ms\x18\x04 \x01(\x03R\x06lifeMs\"*\n" +
+	"\x12IssueTokenResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"\x0e\n" +
 	"\fWatchRequest\"]\n" +
 	"\rWatchResponse\x12\x1b\n" +
 	"\tlog_index\x18\x01 \x01(\x04R\blogIndex\x12\x12\n" +
 	"\x04plan\x18\x02 \x01(\x04R\x04plan\x12\x1b\n" +
-	"\tmarket_ms\x18\x03 \x01(\x03R\bmarketMs2\x8d\t\n" +
+	"\tmarket_ms\x18\x03 \x01(\x03R\bmarketMs2\xd8\t\n" +
 	"\bOperator\x12;\n" +
 	"\tGetStatus\x12\x1b.sluice.v1.GetStatusRequest\x1a\x11.sluice.v1.Status\x12F\n" +
 	"\tListNodes\x12\x1b.sluice.v1.ListNodesRequest\x1a\x1c.sluice.v1.ListNodesResponse\x12C\n" +
@@ -4895,7 +5014,9 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\vApplyPolicy\x12\x1d.sluice.v1.ApplyPolicyRequest\x1a\x1e.sluice.v1.ApplyPolicyResponse\x12A\n" +
 	"\vGetTimeline\x12\x1d.sluice.v1.GetTimelineRequest\x1a\x13.sluice.v1.Timeline\x128\n" +
 	"\bGetMoney\x12\x1a.sluice.v1.GetMoneyRequest\x1a\x10.sluice.v1.Money\x12M\n" +
-	"\fVerifyLedger\x12\x1e.sluice.v1.VerifyLedgerRequest\x1a\x1d.sluice.v1.LedgerVerification\x12<\n" +
+	"\fVerifyLedger\x12\x1e.sluice.v1.VerifyLedgerRequest\x1a\x1d.sluice.v1.LedgerVerification\x12I\n" +
+	"\n" +
+	"IssueToken\x12\x1c.sluice.v1.IssueTokenRequest\x1a\x1d.sluice.v1.IssueTokenResponse\x12<\n" +
 	"\x05Watch\x12\x17.sluice.v1.WatchRequest\x1a\x18.sluice.v1.WatchResponse0\x01B:Z8github.com/sluice-project/sluice/proto/sluicev1;sluicev1b\x06proto3"
 
 var (
@@ -4910,7 +5031,7 @@ func file_sluice_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_operator_proto_rawDescData
 }
 
-var file_sluice_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_sluice_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_sluice_v1_operator_proto_goTypes = []any{
 	(*Reason)(nil),               // 0: sluice.v1.Reason
 	(*Figure)(nil),               // 1: sluice.v1.Figure
@@ -4968,8 +5089,10 @@ var file_sluice_v1_operator_proto_goTypes = []any{
 	(*MoneyTotals)(nil),          // 53: sluice.v1.MoneyTotals
 	(*VerifyLedgerRequest)(nil),  // 54: sluice.v1.VerifyLedgerRequest
 	(*LedgerVerification)(nil),   // 55: sluice.v1.LedgerVerification
-	(*WatchRequest)(nil),         // 56: sluice.v1.WatchRequest
-	(*WatchResponse)(nil),        // 57: sluice.v1.WatchResponse
+	(*IssueTokenRequest)(nil),    // 56: sluice.v1.IssueTokenRequest
+	(*IssueTokenResponse)(nil),   // 57: sluice.v1.IssueTokenResponse
+	(*WatchRequest)(nil),         // 58: sluice.v1.WatchRequest
+	(*WatchResponse)(nil),        // 59: sluice.v1.WatchResponse
 }
 var file_sluice_v1_operator_proto_depIdxs = []int32{
 	1,  // 0: sluice.v1.Reason.figures:type_name -> sluice.v1.Figure
@@ -5034,26 +5157,28 @@ var file_sluice_v1_operator_proto_depIdxs = []int32{
 	45, // 59: sluice.v1.Operator.GetTimeline:input_type -> sluice.v1.GetTimelineRequest
 	50, // 60: sluice.v1.Operator.GetMoney:input_type -> sluice.v1.GetMoneyRequest
 	54, // 61: sluice.v1.Operator.VerifyLedger:input_type -> sluice.v1.VerifyLedgerRequest
-	56, // 62: sluice.v1.Operator.Watch:input_type -> sluice.v1.WatchRequest
-	3,  // 63: sluice.v1.Operator.GetStatus:output_type -> sluice.v1.Status
-	14, // 64: sluice.v1.Operator.ListNodes:output_type -> sluice.v1.ListNodesResponse
-	17, // 65: sluice.v1.Operator.ListGpus:output_type -> sluice.v1.ListGpusResponse
-	20, // 66: sluice.v1.Operator.SubmitJob:output_type -> sluice.v1.SubmitJobResponse
-	22, // 67: sluice.v1.Operator.ListJobs:output_type -> sluice.v1.ListJobsResponse
-	25, // 68: sluice.v1.Operator.GetJob:output_type -> sluice.v1.Job
-	25, // 69: sluice.v1.Operator.CancelJob:output_type -> sluice.v1.Job
-	29, // 70: sluice.v1.Operator.JobLogs:output_type -> sluice.v1.JobLogsResponse
-	31, // 71: sluice.v1.Operator.ExplainGpu:output_type -> sluice.v1.GpuExplanation
-	35, // 72: sluice.v1.Operator.ExplainJob:output_type -> sluice.v1.JobExplanation
-	37, // 73: sluice.v1.Operator.ListPolicies:output_type -> sluice.v1.ListPoliciesResponse
-	43, // 74: sluice.v1.Operator.PlanPolicy:output_type -> sluice.v1.PolicyPlan
-	41, // 75: sluice.v1.Operator.ApplyPolicy:output_type -> sluice.v1.ApplyPolicyResponse
-	46, // 76: sluice.v1.Operator.GetTimeline:output_type -> sluice.v1.Timeline
-	51, // 77: sluice.v1.Operator.GetMoney:output_type -> sluice.v1.Money
-	55, // 78: sluice.v1.Operator.VerifyLedger:output_type -> sluice.v1.LedgerVerification
-	57, // 79: sluice.v1.Operator.Watch:output_type -> sluice.v1.WatchResponse
-	63, // [63:80] is the sub-list for method output_type
-	46, // [46:63] is the sub-list for method input_type
+	56, // 62: sluice.v1.Operator.IssueToken:input_type -> sluice.v1.IssueTokenRequest
+	58, // 63: sluice.v1.Operator.Watch:input_type -> sluice.v1.WatchRequest
+	3,  // 64: sluice.v1.Operator.GetStatus:output_type -> sluice.v1.Status
+	14, // 65: sluice.v1.Operator.ListNodes:output_type -> sluice.v1.ListNodesResponse
+	17, // 66: sluice.v1.Operator.ListGpus:output_type -> sluice.v1.ListGpusResponse
+	20, // 67: sluice.v1.Operator.SubmitJob:output_type -> sluice.v1.SubmitJobResponse
+	22, // 68: sluice.v1.Operator.ListJobs:output_type -> sluice.v1.ListJobsResponse
+	25, // 69: sluice.v1.Operator.GetJob:output_type -> sluice.v1.Job
+	25, // 70: sluice.v1.Operator.CancelJob:output_type -> sluice.v1.Job
+	29, // 71: sluice.v1.Operator.JobLogs:output_type -> sluice.v1.JobLogsResponse
+	31, // 72: sluice.v1.Operator.ExplainGpu:output_type -> sluice.v1.GpuExplanation
+	35, // 73: sluice.v1.Operator.ExplainJob:output_type -> sluice.v1.JobExplanation
+	37, // 74: sluice.v1.Operator.ListPolicies:output_type -> sluice.v1.ListPoliciesResponse
+	43, // 75: sluice.v1.Operator.PlanPolicy:output_type -> sluice.v1.PolicyPlan
+	41, // 76: sluice.v1.Operator.ApplyPolicy:output_type -> sluice.v1.ApplyPolicyResponse
+	46, // 77: sluice.v1.Operator.GetTimeline:output_type -> sluice.v1.Timeline
+	51, // 78: sluice.v1.Operator.GetMoney:output_type -> sluice.v1.Money
+	55, // 79: sluice.v1.Operator.VerifyLedger:output_type -> sluice.v1.LedgerVerification
+	57, // 80: sluice.v1.Operator.IssueToken:output_type -> sluice.v1.IssueTokenResponse
+	59, // 81: sluice.v1.Operator.Watch:output_type -> sluice.v1.WatchResponse
+	64, // [64:82] is the sub-list for method output_type
+	46, // [46:64] is the sub-list for method input_type
 	46, // [46:46] is the sub-list for extension type_name
 	46, // [46:46] is the sub-list for extension extendee
 	0,  // [0:46] is the sub-list for field type_name
@@ -5070,7 +5195,7 @@ func file_sluice_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_operator_proto_rawDesc), len(file_sluice_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   58,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,7 @@ const (
 	Operator_GetTimeline_FullMethodName  = "/sluice.v1.Operator/GetTimeline"
 	Operator_GetMoney_FullMethodName     = "/sluice.v1.Operator/GetMoney"
 	Operator_VerifyLedger_FullMethodName = "/sluice.v1.Operator/VerifyLedger"
+	Operator_IssueToken_FullMethodName   = "/sluice.v1.Operator/IssueToken"
 	Operator_Watch_FullMethodName        = "/sluice.v1.Operator/Watch"
 )
 
@@ -65,6 +66,9 @@ type OperatorClient interface {
 	GetTimeline(ctx context.Context, in *GetTimelineRequest, opts ...grpc.CallOption) (*Timeline, error)
 	GetMoney(ctx context.Context, in *GetMoneyRequest, opts ...grpc.CallOption) (*Money, error)
 	VerifyLedger(ctx context.Context, in *VerifyLedgerRequest, opts ...grpc.CallOption) (*LedgerVerification, error)
+	// IssueToken makes a join token or a person's token. Its text is in the
+	// answer alone; the cluster keeps a digest.
+	IssueToken(ctx context.Context, in *IssueTokenRequest, opts ...grpc.CallOption) (*IssueTokenResponse, error)
 	// Watch sends one message whenever something a page shows has changed, at
 	// most four a second.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
@@ -247,6 +251,16 @@ func (c *operatorClient) VerifyLedger(ctx context.Context, in *VerifyLedgerReque
 	return out, nil
 }
 
+func (c *operatorClient) IssueToken(ctx context.Context, in *IssueTokenRequest, opts ...grpc.CallOption) (*IssueTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(IssueTokenResponse)
+	err := c.cc.Invoke(ctx, Operator_IssueToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *operatorClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Operator_ServiceDesc.Streams[1], Operator_Watch_FullMethodName, cOpts...)
@@ -293,6 +307,9 @@ type OperatorServer interface {
 	GetTimeline(context.Context, *GetTimelineRequest) (*Timeline, error)
 	GetMoney(context.Context, *GetMoneyRequest) (*Money, error)
 	VerifyLedger(context.Context, *VerifyLedgerRequest) (*LedgerVerification, error)
+	// IssueToken makes a join token or a person's token. Its text is in the
+	// answer alone; the cluster keeps a digest.
+	IssueToken(context.Context, *IssueTokenRequest) (*IssueTokenResponse, error)
 	// Watch sends one message whenever something a page shows has changed, at
 	// most four a second.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
@@ -353,6 +370,9 @@ func (UnimplementedOperatorServer) GetMoney(context.Context, *GetMoneyRequest) (
 }
 func (UnimplementedOperatorServer) VerifyLedger(context.Context, *VerifyLedgerRequest) (*LedgerVerification, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyLedger not implemented")
+}
+func (UnimplementedOperatorServer) IssueToken(context.Context, *IssueTokenRequest) (*IssueTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method IssueToken not implemented")
 }
 func (UnimplementedOperatorServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
@@ -659,6 +679,24 @@ func _Operator_VerifyLedger_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Operator_IssueToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IssueTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).IssueToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_IssueToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).IssueToken(ctx, req.(*IssueTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Operator_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -736,6 +774,10 @@ var Operator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyLedger",
 			Handler:    _Operator_VerifyLedger_Handler,
+		},
+		{
+			MethodName: "IssueToken",
+			Handler:    _Operator_IssueToken_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

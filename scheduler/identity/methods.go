@@ -50,6 +50,7 @@ var Methods = map[string]Rule{
 	"/sluice.v1.Operator/GetMoney":     readers,
 	"/sluice.v1.Operator/VerifyLedger": readers,
 	"/sluice.v1.Operator/Watch":        readers,
+	"/sluice.v1.Operator/IssueToken":   {Admin},
 }
 
 // Caller is who sent a request. The zero Caller has shown nothing.

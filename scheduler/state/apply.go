@@ -73,6 +73,9 @@ func (s *State) dispatch(c Command) Result {
 		return s.applyToken(*c.Token)
 	case c.Consume != nil:
 		return s.applyConsume(*c.Consume)
+	case c.Bearer != nil:
+		s.Bearers[c.Bearer.ID] = *c.Bearer
+		return Result{}
 	}
 	return refuse(workload.Errorf(workload.Internal, "command %s has no body that this version knows", c.Request))
 }

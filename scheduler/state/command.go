@@ -47,6 +47,7 @@ type Command struct {
 	Server  *ServerAnnounced   `json:"server,omitempty"`
 	Token   *TokenIssued       `json:"token,omitempty"`
 	Consume *TokenConsumed     `json:"consume,omitempty"`
+	Bearer  *BearerIssued      `json:"bearer,omitempty"`
 }
 
 // PolicyChanged copies one revision of the policy out of etcd.
@@ -170,6 +171,15 @@ type TokenConsumed struct {
 	ID   string `json:"id"`
 	Hash string `json:"hash"`
 	Name string `json:"name"`
+}
+
+// BearerIssued gives a person, or a program of theirs, a token.
+type BearerIssued struct {
+	ID      string           `json:"id"`
+	Hash    string           `json:"hash"` // hex SHA-256 of the secret
+	Name    string           `json:"name"`
+	Roles   []string         `json:"roles"`
+	Created workload.Instant `json:"created"` // real clock
 }
 
 // Encode gives the bytes that go into the log and the history.

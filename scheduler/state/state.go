@@ -29,6 +29,7 @@ type State struct {
 	Plan    PlanRecord                   `json:"plan"`
 	Servers map[string]ServerAnnounced   `json:"servers"`
 	Tokens  map[string]Token             `json:"tokens"`
+	Bearers map[string]BearerIssued      `json:"bearers"`
 	// Requests remembers the results of a day of log time, RequestOrder their
 	// age, oldest first.
 	Requests     map[string]Request `json:"requests"`
@@ -169,7 +170,7 @@ const RequestMemory = 24 * workload.HourMillis
 func New() *State {
 	return &State{
 		Policy: config.NewSet(), Quotes: market.Quotes{}, Nodes: map[workload.NodeID]Node{}, Devices: map[workload.DeviceID]Device{},
-		Jobs: map[workload.JobID]Job{}, NextJob: 1, Servers: map[string]ServerAnnounced{}, Tokens: map[string]Token{},
+		Jobs: map[workload.JobID]Job{}, NextJob: 1, Servers: map[string]ServerAnnounced{}, Tokens: map[string]Token{}, Bearers: map[string]BearerIssued{}, Bearers: map[string]BearerIssued{},
 		Requests: map[string]Request{}, Book: nil,
 	}
 }
@@ -187,6 +188,7 @@ func (s *State) View() *View {
 	v.Jobs = maps.Clone(s.Jobs)
 	v.Servers = maps.Clone(s.Servers)
 	v.Tokens = maps.Clone(s.Tokens)
+	v.Bearers = maps.Clone(s.Bearers)
 	v.Requests, v.RequestOrder = nil, nil
 	v.Book = nil
 	if s.Book != nil { // prices, without the accounts
