@@ -228,6 +228,16 @@ func (s *state) spared(c, r, a, b int, n int64) int64 {
 // parked ones first by value per watt, then upgrades. only, when not nil,
 // restricts it to the classes marked.
 func (s *state) polish(only []bool) {
+	s.fill(only)
+	for c := range s.in.p.Classes {
+		if only == nil || only[c] {
+			s.upgrade(c)
+		}
+	}
+}
+
+// fill is the first half of polish: it only adds.
+func (s *state) fill(only []bool) {
 	in := s.in
 	type option struct {
 		c, k int
@@ -253,11 +263,6 @@ func (s *state) polish(only []bool) {
 			if n := s.allowed(o.c, park, o.k, s.most(o.c, park, o.k, true)); n > 0 {
 				s.add(o.k, n)
 			}
-		}
-	}
-	for c := range in.p.Classes {
-		if only == nil || only[c] {
-			s.upgrade(c)
 		}
 	}
 }
