@@ -12,6 +12,7 @@ func (s *state) mineAll(g *pricer) {
 	s.mend()
 	s.polish(nil)
 	s.mend()
+	s.balanceCoins()
 }
 
 // byPrices takes options in the order of value above posted prices.
@@ -117,7 +118,14 @@ func (in *instance) rowAt(r, k int) int64 {
 // allowed is how many of n devices can go from a to b without making any soft
 // row worse than met.
 func (s *state) allowed(c, a, b int, n int64) int64 {
-	for _, list := range [2][]int{s.in.scope[c], s.in.coins} {
+	coins := s.in.coins
+	if s.coinCap != nil && b != park {
+		coins = nil
+		if m := &s.in.p.Mining[b]; m.GrossMicroPerHour > 0 {
+			n = min(n, max(0, s.coinCap[m.Coin]-s.gross[m.Coin])/m.GrossMicroPerHour)
+		}
+	}
+	for _, list := range [2][]int{s.in.scope[c], coins} {
 		for _, r := range list {
 			if d := s.in.rowAt(r, b) - s.in.rowAt(r, a); d < 0 {
 				n = min(n, max(0, s.act[r])/-d)

@@ -53,9 +53,9 @@ func TestShapesAreCertified(t *testing.T) {
 				short += x.Short
 			}
 			if shape == ShapeHardAI && !slices.ContainsFunc(r.Targets, func(x TargetReport) bool { return x.Code == TargetUnattainable && x.BestPossiblePPM < x.WantedPPM }) {
-				t.Errorf("%s %d: no target is reported out of reach: %+v", shape, seed, r.Targets)
+				t.Errorf("%s %d: no target is reported out of reach: %+v", shape, seed, r.Targets[0])
 			}
-			if (shape == ShapeDefault || shape == ShapeTightPower) && short > 0 {
+			if shape != ShapeHardAI && short > 0 {
 				t.Errorf("%s %d: misses targets by %d", shape, seed, short)
 			}
 			t.Logf("%s %d: gap %d ppm, shortfalls %v", shape, seed, r.GapPPM, r.Cert.Tiers)
