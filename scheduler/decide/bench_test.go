@@ -1,7 +1,7 @@
 package decide
 
 import (
-	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -11,36 +11,69 @@ func benchSolve(b *testing.B, devices, jobs int) {
 		b.Fatal(issues)
 	}
 	var r Result
-	b.ResetTimer()
 	for b.Loop() {
 		r, _ = Solve(&p, nil, Budget{})
 	}
+	mustVerify(b, &p, &r)
 	b.ReportMetric(float64(r.GapPPM), "gap_ppm")
 }
 
 func BenchmarkSolve1k(b *testing.B)  { benchSolve(b, 1000, 120) }
 func BenchmarkSolve10k(b *testing.B) { benchSolve(b, 10000, 1000) }
 
-func TestProbe(t *testing.T) {
-	for _, n := range []int{1000, 10000} {
-		for seed := uint64(1); seed <= 4; seed++ {
-			p := Generate(n, n/10, ShapeDefault, seed)
-			if is := Validate(&p); is != nil {
-				t.Fatal(is[0])
-			}
-			r, _ := Solve(&p, nil, Budget{})
-			if err := Verify(&p, &r); err != nil {
-				t.Error(err)
-			}
-			var jd int64
-			nj := 0
-			for _, f := range r.Plan.Jobs {
-				if f >= 0 {
-					jd += p.Offers[f].Width
-					nj++
-				}
-			}
-			fmt.Println(n, seed, r.GapPPM, r.ObjectiveMicroPerHour, r.BoundMicroPerHour, r.Stage, "jobs", nj, jd, "offers", len(p.Offers), "cells", len(p.Mining), r.Cert.Tiers, r.Work)
+// tick moves every price a little.
+func tick(p Problem, rng *splitmix) Problem {
+	p.Mining = slices.Clone(p.Mining)
+	for k := range p.Mining {
+		p.Mining[k].GrossMicroPerHour = p.Mining[k].GrossMicroPerHour * rng.between(995, 1005) / 1000
+	}
+	return p
+}
+
+func BenchmarkHold10k(b *testing.B) {
+	p := Generate(10000, 1000, ShapeDefault, 1)
+	p.Policy.HoldGapPPM = 80_000
+	_, w := Solve(&p, nil, Budget{})
+	rng := splitmix(1)
+	q := tick(p, &rng)
+	var r Result
+	for b.Loop() {
+		r, _ = Solve(&q, w, Budget{})
+	}
+	if r.Stage != StageHeld {
+		b.Fatalf("stage %s, gap %d", r.Stage, r.GapPPM)
+	}
+	b.ReportMetric(float64(r.GapPPM), "gap_ppm")
+}
+
+func BenchmarkWarm10k(b *testing.B) {
+	p := Generate(10000, 1000, ShapeDefault, 1)
+	p.Policy.HoldGapPPM = 0
+	_, w := Solve(&p, nil, Budget{})
+	rng := splitmix(1)
+	q := tick(p, &rng)
+	var r Result
+	for b.Loop() {
+		r, _ = Solve(&q, w, Budget{})
+	}
+	b.ReportMetric(float64(r.GapPPM), "gap_ppm")
+}
+
+func BenchmarkVerify10k(b *testing.B) {
+	p := Generate(10000, 1000, ShapeDefault, 1)
+	r, _ := Solve(&p, nil, Budget{})
+	for b.Loop() {
+		if err := Verify(&p, &r); err != nil {
+			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkPlace10k(b *testing.B) {
+	p := Generate(10000, 1000, ShapeDefault, 1)
+	r, _ := Solve(&p, nil, Budget{})
+	inv := inventoryOf(&p)
+	for b.Loop() {
+		Place(inv, Placement{}, &p, r.Plan)
 	}
 }

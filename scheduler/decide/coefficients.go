@@ -179,7 +179,21 @@ func (in *instance) fitsAlone(f int) bool {
 			return false
 		}
 	}
-	return len(p.Classes[o.Class].Nodes) == 0 || in.packs(o.Class, []int{f})
+	if j := &p.Jobs[o.Job]; j.Current == f && len(j.On) > 0 {
+		return in.packs(o.Class, []int{f})
+	}
+	if o.PerNode == 0 || len(p.Classes[o.Class].Nodes) == 0 {
+		return true
+	}
+	need := o.Width / o.PerNode
+	for _, n := range p.Classes[o.Class].Nodes {
+		if n.Free >= o.PerNode {
+			if need--; need == 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (in *instance) compileRows() {

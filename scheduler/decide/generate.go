@@ -171,9 +171,11 @@ func (g *generator) job(j int) {
 }
 
 func (g *generator) rows(sites int) {
-	share, coin := int64(200_000), int64(600_000)
+	share, coin, quota := int64(200_000), int64(600_000), int64(100)
 	if g.shape == ShapeHardAI {
-		share = 900_000
+		// Contracts hold the tenants far below what the target asks.
+		quota = 25
+		g.p.Rows = append(g.p.Rows, Row{Kind: RowAIShare, Tier: 2, Sense: AtLeast, Measure: MeasureOwned, SharePPM: 900_000})
 	}
 	if g.shape == ShapeTightCoin {
 		coin = 120_000
@@ -192,6 +194,6 @@ func (g *generator) rows(sites int) {
 		}
 	}
 	for t := 0; t < g.p.Tenants; t++ {
-		g.p.Rows = append(g.p.Rows, Row{Kind: RowTenant, Sense: AtMost, Tenant: t, Limit: max(1, trainable*g.rng.between(8, 25)/100)})
+		g.p.Rows = append(g.p.Rows, Row{Kind: RowTenant, Sense: AtMost, Tenant: t, Limit: max(1, trainable*g.rng.between(8, 25)*quota/10_000)})
 	}
 }

@@ -38,7 +38,10 @@ type candidate struct {
 // candidates lists the jobs whose best offer pays at the prices, best first.
 // An offer that the late sweeps kept choosing is close to the relaxed optimum,
 // so it leads.
-func (g *pricer) candidates() []candidate {
+//
+// lead multiplies the rank of gangs of 16 and more, which find room only while
+// classes are empty; how much that is worth differs from fleet to fleet.
+func (g *pricer) candidates(lead float64) []candidate {
 	in, p := g.in, g.in.p
 	g.restore()
 	g.sweep(0)
@@ -75,9 +78,8 @@ func (g *pricer) candidates() []candidate {
 		for _, x := range list {
 			c.offers = append(c.offers, x.f)
 		}
-		// Big gangs find room only while classes are empty.
 		if p.Offers[list[0].f].Width >= 16 {
-			c.rank = float64(c.rank * 1.5)
+			c.rank = float64(c.rank * lead)
 		}
 		out = append(out, c)
 	}

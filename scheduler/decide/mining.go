@@ -12,6 +12,7 @@ func (s *state) mineAll(g *pricer) {
 	s.mend()
 	s.polish(nil)
 	s.mend()
+	s.balanceCoins()
 }
 
 // byPrices takes options in the order of value above posted prices.
@@ -117,7 +118,14 @@ func (in *instance) rowAt(r, k int) int64 {
 // allowed is how many of n devices can go from a to b without making any soft
 // row worse than met.
 func (s *state) allowed(c, a, b int, n int64) int64 {
-	for _, list := range [2][]int{s.in.scope[c], s.in.coins} {
+	coins := s.in.coins
+	if s.coinCap != nil && b != park {
+		coins = nil
+		if m := &s.in.p.Mining[b]; m.GrossMicroPerHour > 0 {
+			n = min(n, max(0, s.coinCap[m.Coin]-s.gross[m.Coin])/m.GrossMicroPerHour)
+		}
+	}
+	for _, list := range [2][]int{s.in.scope[c], coins} {
 		for _, r := range list {
 			if d := s.in.rowAt(r, b) - s.in.rowAt(r, a); d < 0 {
 				n = min(n, max(0, s.act[r])/-d)
@@ -228,6 +236,16 @@ func (s *state) spared(c, r, a, b int, n int64) int64 {
 // parked ones first by value per watt, then upgrades. only, when not nil,
 // restricts it to the classes marked.
 func (s *state) polish(only []bool) {
+	s.fill(only)
+	for c := range s.in.p.Classes {
+		if only == nil || only[c] {
+			s.upgrade(c)
+		}
+	}
+}
+
+// fill is the first half of polish: it only adds.
+func (s *state) fill(only []bool) {
 	in := s.in
 	type option struct {
 		c, k int
@@ -253,11 +271,6 @@ func (s *state) polish(only []bool) {
 			if n := s.allowed(o.c, park, o.k, s.most(o.c, park, o.k, true)); n > 0 {
 				s.add(o.k, n)
 			}
-		}
-	}
-	for c := range in.p.Classes {
-		if only == nil || only[c] {
-			s.upgrade(c)
 		}
 	}
 }

@@ -2,8 +2,8 @@ package decide
 
 // Default budgets; a zero field of Budget takes these.
 const (
-	defaultSweeps = 400
-	defaultMoves  = 6000
+	defaultSweeps = 200
+	defaultMoves  = 12000
 	defaultNodes  = 400_000
 )
 
@@ -38,6 +38,9 @@ func (b Budget) withDefaults() Budget {
 	return b
 }
 
+// leads are the advantages that big gangs get in the greedy order.
+var leads = [...]float64{1.5, 1, 4}
+
 // fresh is the full ladder: prices, greedy plan, local search, exhaustive
 // search on tiny fleets, certificate.
 func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
@@ -58,18 +61,22 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 		g.run(work.PriceSweeps, 0.15, 0.0005)
 	}
 	// 2. Greedy plan at those prices, or the last plan where it still is better.
-	order := g.candidates()
-	s := greedy(in, g, order)
-	stage := StageRounded
-	if w != nil {
-		if old := newState(in); old.load(&w.plan) && better(old.shorts(), old.value, s.shorts(), s.value) {
-			s = old
+	//    Several leads for big gangs are tried, each with its local search.
+	stage := StageImproved
+	var s *state
+	for i, lead := range leads {
+		order := g.candidates(lead)
+		t := greedy(in, g, order)
+		if w != nil && i == 0 {
+			if old := newState(in); old.load(&w.plan) && better(old.shorts(), old.value, t.shorts(), t.value) {
+				t = old
+			}
 		}
-	}
-	// 3. Local search.
-	work.Moves = improve(s, order, b.Moves)
-	if work.Moves > 0 {
-		stage = StageImproved
+		// 3. Local search.
+		work.Moves += improve(t, order, b.Moves/int64(len(leads)))
+		if s == nil || better(t.shorts(), t.value, s.shorts(), s.value) {
+			s = t
+		}
 	}
 	// 4. Tiny fleets exactly.
 	complete := false

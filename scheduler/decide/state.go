@@ -13,8 +13,11 @@ type state struct {
 	act   []int64 // per soft row: c + coefficients; negative is a shortfall
 	value int64   // above base
 	runs  [][]int // per class: offers running there
-	log   []change
-	undo  bool // keep the log
+	gross []int64 // per coin, micro per hour
+	// coinCap, when set, replaces the coin rows by plain capacities.
+	coinCap []int64
+	log     []change
+	undo    bool // keep the log
 }
 
 // change is one step, kept so that a trial can be taken back.
@@ -29,6 +32,7 @@ func newState(in *instance) *state {
 	s := &state{in: in, count: make([]int64, len(p.Mining)), offer: make([]int, len(p.Jobs)),
 		usedC: make([]int64, len(p.Classes)), usedW: make([]int64, len(p.Zones)),
 		usedT: make([]int64, p.Tenants), act: make([]int64, len(p.Rows)), runs: make([][]int, len(p.Classes))}
+	s.gross = make([]int64, p.Coins)
 	for j := range s.offer {
 		s.offer[j] = None
 		s.value += in.out[j]
@@ -44,6 +48,7 @@ func (s *state) clone() *state {
 	t.count, t.offer = append([]int64(nil), s.count...), append([]int(nil), s.offer...)
 	t.usedC, t.usedW = append([]int64(nil), s.usedC...), append([]int64(nil), s.usedW...)
 	t.usedT, t.act = append([]int64(nil), s.usedT...), append([]int64(nil), s.act...)
+	t.gross = append([]int64(nil), s.gross...)
 	t.runs = make([][]int, len(s.runs))
 	for c := range s.runs {
 		t.runs[c] = append([]int(nil), s.runs[c]...)
@@ -94,6 +99,7 @@ func (s *state) addCell(k int, d int64) {
 	s.value += in.cellValue(k, old+d) - in.cellValue(k, old)
 	s.moves += max(0, old+d-m.Current) - max(0, old-m.Current)
 	s.count[k] += d
+	s.gross[m.Coin] += d * m.GrossMicroPerHour
 	s.usedC[m.Class] += d
 	for _, z := range in.above[m.Class] {
 		s.usedW[z] += d * in.cellW[k]
