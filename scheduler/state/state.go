@@ -170,7 +170,7 @@ const RequestMemory = 24 * workload.HourMillis
 func New() *State {
 	return &State{
 		Policy: config.NewSet(), Quotes: market.Quotes{}, Nodes: map[workload.NodeID]Node{}, Devices: map[workload.DeviceID]Device{},
-		Jobs: map[workload.JobID]Job{}, NextJob: 1, Servers: map[string]ServerAnnounced{}, Tokens: map[string]Token{}, Bearers: map[string]BearerIssued{}, Bearers: map[string]BearerIssued{},
+		Jobs: map[workload.JobID]Job{}, NextJob: 1, Servers: map[string]ServerAnnounced{}, Tokens: map[string]Token{}, Bearers: map[string]BearerIssued{},
 		Requests: map[string]Request{}, Book: nil,
 	}
 }
