@@ -23,7 +23,7 @@ type Round struct {
 func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Warm) {
 	result, next := decide.Solve(&b.Problem, w, budget)
 	r := &Round{Board: b, Result: result, Jobs: make([][]int, len(b.jobs))}
-	r.Placed, _ = decide.Place(b.Inventory, b.placement(), &b.Problem, &result.Plan)
+	r.Placed, _ = decide.Place(b.Inventory, b.placement(), &b.Problem, result.Plan)
 	for i, use := range r.Placed.Uses {
 		if use.Kind == decide.UseJob {
 			job := b.offers[use.Index].job

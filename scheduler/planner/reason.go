@@ -1,0 +1,226 @@
+package planner
+
+import (
+	"time"
+
+	"github.com/sluice-project/sluice/scheduler/decide"
+	"github.com/sluice-project/sluice/scheduler/market"
+	"github.com/sluice-project/sluice/workload"
+)
+
+// bestOther is the best a device of a class could net on another use than the
+// given one, among those that are open now.
+func (b *Board) bestOther(ci int, use decide.Use) (other decide.Use, net workload.Rate) {
+	other, net = decide.Use{Kind: decide.UseParked, Index: decide.None}, -b.classes[ci].idle.Energy
+	if use.Kind == decide.UseParked {
+		net = -1 << 62
+	}
+	for i, c := range b.cells {
+		if c.class == ci && !b.Problem.Mining[i].Banned && (use.Kind != decide.UseMining || use.Index != i) && c.money.Net() > net {
+			other, net = decide.Use{Kind: decide.UseMining, Index: i}, c.money.Net()
+		}
+	}
+	return other, net
+}
+
+func (b *Board) nameOf(use decide.Use) string {
+	if use.Kind == decide.UseMining {
+		return "mining " + string(b.cells[use.Index].option.ID)
+	}
+	return "parked"
+}
+
+// reason says why a device mines or parks, with the figures that made it so.
+func (r *Round) reason(i int, use decide.Use) workload.Reason {
+	b := r.Board
+	ci := b.Inventory.Devices[i].Class
+	other, net := b.bestOther(ci, use)
+	if use.Kind == decide.UseMining {
+		return r.whyMining(i, use, other, net)
+	}
+	return r.whyParked(ci, other, net)
+}
+
+func (r *Round) whyMining(i int, use, other decide.Use, otherNet workload.Rate) workload.Reason {
+	b := r.Board
+	d := b.View.Devices[b.devices[i]]
+	own := b.cells[use.Index].money.Net()
+	gain := otherNet - own
+	if gain <= 0 {
+		return workload.Why(workload.CodePrice, workload.RateOf("net", own), workload.Name("next", b.nameOf(other)), workload.RateOf("next nets", otherNet))
+	}
+	figures := []workload.Figure{workload.RateOf("net", own), workload.Name("better", b.nameOf(other)), workload.RateOf("gain", gain)}
+	kept := d.Assigned.Kind == workload.Mining && d.Assigned.Option == b.cells[use.Index].option.ID
+	if kept && b.Inventory.Devices[i].Dwell {
+		return workload.Why(workload.CodeDwell, append(figures, workload.Span("dwell", b.Cluster.MinDwell))...)
+	}
+	if kept && other.Kind == decide.UseMining {
+		cost := workload.Money(b.Problem.Mining[other.Index].EnterMicro)
+		payback := time.Duration(workload.MulDiv(int64(cost), workload.HourMillis, int64(gain), workload.Up)) * time.Millisecond
+		if payback > b.Cluster.Horizon {
+			return workload.Why(workload.CodeStable, append(figures, workload.Amount("switch costs", cost),
+				workload.Span("pays back in", payback), workload.Span("horizon", b.Cluster.Horizon))...)
+		}
+	}
+	return workload.Why(r.limit(b.Inventory.Devices[i].Class), figures...)
+}
+
+func (r *Round) whyParked(ci int, other decide.Use, otherNet workload.Rate) workload.Reason {
+	b := r.Board
+	c := b.classes[ci]
+	idle := -c.idle.Energy
+	switch {
+	case c.banned != "":
+		return workload.Why(workload.CodeBan, workload.Name("calendar", c.banned))
+	case !c.priced:
+		return workload.Why(workload.CodeNoPrice, workload.Name("missing", "energy price of site "+string(c.site)))
+	case len(c.options) == 0:
+		return workload.Why(workload.CodeNoProfile, workload.Name("missing", "a coin, pool and miner for "+string(c.key.model)))
+	case other.Kind != decide.UseMining:
+		return workload.Why(workload.CodeNoPrice, workload.Name("missing", "a fresh price of any coin for "+string(c.key.model)))
+	case otherNet <= idle:
+		return workload.Why(workload.CodeUnprofit, workload.Name("best", b.nameOf(other)), workload.RateOf("would net", otherNet), workload.RateOf("parked nets", idle))
+	}
+	cost := workload.Money(b.Problem.Mining[other.Index].EnterMicro)
+	gain := otherNet - idle
+	if payback := time.Duration(workload.MulDiv(int64(cost), workload.HourMillis, int64(gain), workload.Up)) * time.Millisecond; payback > b.Cluster.Horizon {
+		return workload.Why(workload.CodeStable, workload.Name("better", b.nameOf(other)), workload.RateOf("gain", gain),
+			workload.Amount("switch costs", cost), workload.Span("pays back in", payback), workload.Span("horizon", b.Cluster.Horizon))
+	}
+	return workload.Why(r.limit(ci), workload.Name("best", b.nameOf(other)), workload.RateOf("would net", otherNet))
+}
+
+// limit names the rule that keeps a class from its better use: a power cap
+// above it, a target or share, or the hold.
+func (r *Round) limit(ci int) workload.Code {
+	b := r.Board
+	above := map[int]bool{}
+	for z := b.classes[ci].key.zone; z != decide.None; z = b.Problem.Zones[z].Parent {
+		above[z] = true
+	}
+	for _, bind := range r.Result.Binding {
+		switch {
+		case bind.Scope == "zone" && above[bind.Index]:
+			return workload.CodeCap
+		case bind.Scope == "row":
+			return workload.CodeTarget
+		}
+	}
+	for z := range above { // any: the code is the same
+		if limit := b.Problem.Zones[z].CapW; limit >= 0 && r.drawIn(z)+b.headroomStep(ci) > limit {
+			return workload.CodeCap
+		}
+	}
+	if r.Result.Stage == decide.StageHeld {
+		return workload.CodeHeld
+	}
+	if len(b.rows) > 0 {
+		return workload.CodeTarget
+	}
+	return workload.CodeHeld
+}
+
+// drawIn is what the plan draws in a zone and below.
+func (r *Round) drawIn(zone int) int64 {
+	b := r.Board
+	var sum int64
+	for i, use := range r.Placed.Uses {
+		ci := b.Inventory.Devices[i].Class
+		inside := false
+		for z := b.classes[ci].key.zone; z != decide.None; z = b.Problem.Zones[z].Parent {
+			inside = inside || z == zone
+		}
+		if !inside {
+			continue
+		}
+		switch use.Kind {
+		case decide.UseMining:
+			sum += b.Problem.Mining[use.Index].WattsMeter
+		case decide.UseJob:
+			o := b.Problem.Offers[use.Index]
+			sum += o.WattsMeter / o.Width
+		default:
+			sum += b.classes[ci].idle.Watts
+		}
+	}
+	return sum
+}
+
+// headroomStep is the least that one more working device of a class would add.
+func (b *Board) headroomStep(ci int) int64 {
+	step := int64(-1)
+	for i, c := range b.cells {
+		if c.class == ci && !b.Problem.Mining[i].Banned {
+			if more := b.Problem.Mining[i].WattsMeter - b.classes[ci].idle.Watts; step < 0 || more < step {
+				step = more
+			}
+		}
+	}
+	return max(step, 0)
+}
+
+// WhyJob says why a queued job is not placed.
+func (r *Round) WhyJob(pos int) workload.Reason {
+	b := r.Board
+	id := b.jobs[pos]
+	if _, local := b.localTo(pos); local && r.Result.Plan.Jobs[pos] != decide.None {
+		return workload.Why(workload.CodeDataLocal)
+	}
+	x := decide.Explain(&b.Problem, &r.Result, decide.Query{Class: decide.None, Cell: decide.None, Job: pos})
+	if len(x.Lines) == 0 {
+		return workload.Why(workload.CodeNoFit)
+	}
+	l := x.Lines[0]
+	bid := market.Bid(b.Policy, b.View.Jobs[id].Spec)
+	switch l.Code {
+	case decide.CodeNoFit, decide.CodeEligibility:
+		return workload.Why(workload.CodeNoFit, workload.Count("needs", l.Need), workload.Count("best place has", l.Have))
+	case decide.CodePrice, decide.CodeStable:
+		return workload.Why(workload.CodePrice, workload.RateOf("bids per GPU", bid), workload.RateOf("would start at", b.bidFor(l)))
+	case decide.CodeQuota:
+		if l.Zone != decide.None {
+			return workload.Why(workload.CodeCap, workload.Name("zone", b.zoneName(l.Zone)))
+		}
+		name := ""
+		if l.Row != decide.None && l.Row < len(b.rows) {
+			name = string(b.rows[l.Row].kind) + "/" + b.rows[l.Row].name
+		}
+		return workload.Why(workload.CodeQuota, workload.Name("rule", name))
+	case decide.CodeRunning: // the counts place it, the concrete nodes do not
+		return workload.Why(workload.CodeNoFit, workload.Count("needs", l.Need))
+	case decide.CodeHeld:
+		return workload.Why(workload.CodeHeld)
+	}
+	return workload.Why(workload.CodeIntegrality, workload.RateOf("bids per GPU", bid), workload.RateOf("would start at", b.bidFor(l)))
+}
+
+func (b *Board) localTo(pos int) ([]int, bool) {
+	if pos < len(b.Inventory.Local) && b.Inventory.Local[pos] != nil {
+		return b.Inventory.Local[pos], true
+	}
+	return nil, false
+}
+
+// bidFor converts a break-even per device and hour into the bid for a
+// reference GPU, rounded up.
+func (b *Board) bidFor(l decide.Line) workload.Rate {
+	speed := workload.One
+	if l.Offer != decide.None {
+		if p := b.Policy.Profile(b.classes[b.offers[l.Offer].class].key.model); p != nil && p.Training != nil {
+			speed = p.Training.Speed
+		}
+	}
+	return workload.Rate(workload.MulDiv(l.BidMicro, int64(workload.One), int64(max(speed, 1)), workload.Up))
+}
+
+func (b *Board) zoneName(z int) string {
+	k := b.zones[z].key
+	name := string(k.site)
+	if k.hall != "" {
+		name += "/" + string(k.hall)
+	}
+	if k.rack != "" {
+		name += "/" + string(k.rack)
+	}
+	return name
+}
