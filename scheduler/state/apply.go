@@ -167,6 +167,8 @@ func (s *State) applyConsume(c TokenConsumed) Result {
 		return refuse(workload.Errorf(workload.Denied, "join token is not known"))
 	case t.UsedBy != "":
 		return refuse(workload.Errorf(workload.Denied, "join token %s has been used", c.ID).Hint("ask an admin for a new one"))
+	case t.Name != "" && t.Name != c.Name:
+		return refuse(workload.Errorf(workload.Denied, "join token %s is for %s, not for %s", c.ID, t.Name, c.Name))
 	case s.Wall > t.Expires:
 		return refuse(workload.Errorf(workload.Denied, "join token %s has expired", c.ID).Hint("ask an admin for a new one"))
 	}

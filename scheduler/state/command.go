@@ -160,9 +160,10 @@ type ServerAnnounced struct {
 // TokenIssued adds a join token (stored as a hash).
 type TokenIssued struct {
 	ID      string           `json:"id"`
-	Hash    string           `json:"hash"`    // hex SHA-256
-	Role    string           `json:"role"`    // node | server
-	Expires workload.Instant `json:"expires"` // real clock
+	Hash    string           `json:"hash"`           // hex SHA-256
+	Role    string           `json:"role"`           // node | server
+	Name    string           `json:"name,omitempty"` // the only machine it is for
+	Expires workload.Instant `json:"expires"`        // real clock
 }
 
 // TokenConsumed spends a join token: the log orders two uses of one token, so
