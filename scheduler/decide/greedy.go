@@ -96,7 +96,7 @@ func (g *pricer) candidates(lead float64) []candidate {
 func (s *state) tryOffers(j int, offers []int) bool {
 	for _, f := range offers {
 		if s.fits(f) && !s.breaksCeiling(f) {
-			s.setOffer(j, f)
+			s.put(j, f)
 			return true
 		}
 	}
