@@ -1,6 +1,9 @@
 package decide
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+)
 
 // greedy turns prices into a plan: promises first, then the jobs that pay most
 // above the posted prices, then what floors still miss, then mining.
@@ -73,7 +76,7 @@ func (g *pricer) candidates(lead float64) []candidate {
 		if len(list) == 0 {
 			continue
 		}
-		sort.SliceStable(list, func(a, b int) bool { return list[a].v > list[b].v })
+		slices.SortStableFunc(list, func(a, b scored) int { return cmp.Compare(b.v, a.v) })
 		c := candidate{job: j, rank: list[0].v / float64(p.Offers[list[0].f].Width)}
 		for _, x := range list {
 			c.offers = append(c.offers, x.f)
@@ -83,11 +86,8 @@ func (g *pricer) candidates(lead float64) []candidate {
 		}
 		out = append(out, c)
 	}
-	sort.SliceStable(out, func(a, b int) bool {
-		if out[a].rank != out[b].rank {
-			return out[a].rank > out[b].rank
-		}
-		return p.Jobs[out[a].job].Priority > p.Jobs[out[b].job].Priority
+	slices.SortStableFunc(out, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(p.Jobs[b.job].Priority, p.Jobs[a.job].Priority))
 	})
 	return out
 }
@@ -96,7 +96,7 @@ func (g *pricer) candidates(lead float64) []candidate {
 func (s *state) tryOffers(j int, offers []int) bool {
 	for _, f := range offers {
 		if s.fits(f) && !s.breaksCeiling(f) {
-			s.setOffer(j, f)
+			s.put(j, f)
 			return true
 		}
 	}
@@ -133,7 +133,7 @@ func (s *state) fillFloors() {
 					list = append(list, entry{f, float64(in.value[f]) / float64(max(1, in.offerRow(r, f)))})
 				}
 			}
-			sort.SliceStable(list, func(a, b int) bool { return list[a].v > list[b].v })
+			slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(b.v, a.v) })
 			for _, e := range list {
 				if s.act[r] >= 0 {
 					break

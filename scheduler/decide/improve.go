@@ -32,6 +32,7 @@ func improve(s *state, order []candidate, budget int64) int64 {
 			break
 		}
 	}
+	im.shakeAll(order)
 	s.undo = false
 	s.log = nil
 	return im.used
@@ -210,6 +211,53 @@ func (im *improver) refill(classes ...int) {
 			return
 		}
 	}
+}
+
+// shakeAll spends what is left of the budget on clearing parts of one class and
+// filling them anew in another order. Single exchanges cannot replace three
+// small jobs by one gang; this can. The order comes from a fixed stream.
+func (im *improver) shakeAll(order []candidate) {
+	in := im.s.in
+	var classes []int
+	for c := range in.p.Classes {
+		if in.p.Classes[c].Trainable && in.p.Classes[c].Devices > 0 {
+			classes = append(classes, c)
+		}
+	}
+	if len(order) == 0 || len(classes) == 0 {
+		return
+	}
+	rng := splitmix(1)
+	cost := int64(len(order)/32 + 1)
+	for im.left >= cost {
+		im.left -= cost - 1 // trial takes the last one
+		im.used += cost - 1
+		c := classes[rng.below(int64(len(classes)))]
+		skip, keep := rng.next(), uint64(rng.below(4))
+		im.trial(func() bool { return im.shake(c, order, skip, keep) })
+	}
+}
+
+// shake empties class c of the jobs that skip picks, fewer for a larger keep,
+// and lets the waiting jobs in, a quarter of them last.
+func (im *improver) shake(c int, order []candidate, skip, keep uint64) bool {
+	s, in := im.s, im.s.in
+	for i, f := range append([]int{}, s.runs[c]...) {
+		if j := in.p.Offers[f].Job; !in.must[j] && (skip>>(i%60))&3 >= keep {
+			s.put(j, None)
+		}
+	}
+	s.clearMining(c, in.p.Classes[c].Devices)
+	for _, second := range [2]bool{false, true} {
+		for i := range order {
+			o := &order[i]
+			if last := (skip>>(o.job%61))&3 == 0; last == second && s.offer[o.job] == None {
+				s.tryOffers(o.job, o.offers)
+			}
+		}
+	}
+	im.refill(c)
+	return true
 }
 
 // drops stops jobs that keep better use from their devices.

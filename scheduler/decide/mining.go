@@ -1,6 +1,9 @@
 package decide
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+)
 
 // park stands for "no cell" as source or target of a shift.
 const park = -1
@@ -38,7 +41,7 @@ func (s *state) byPrices(g *pricer) {
 				units = append(units, unit{k, in.limit[k], e})
 			}
 		}
-		sort.SliceStable(units, func(a, b int) bool { return units[a].rc > units[b].rc })
+		slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.rc, a.rc) })
 		for _, u := range units {
 			n := min(u.n, s.roomCell(u.k))
 			if now := in.p.Mining[u.k].Current; u.n == now && now > 0 {
@@ -262,7 +265,7 @@ func (s *state) fill(only []bool) {
 			}
 		}
 	}
-	sort.SliceStable(list, func(a, b int) bool { return list[a].d > list[b].d })
+	slices.SortStableFunc(list, func(a, b option) int { return cmp.Compare(b.d, a.d) })
 	for _, o := range list {
 		for i := 0; i < 2; i++ { // staying and entering have different values
 			if v, _ := s.next(o.k); v <= 0 || s.usedC[o.c] >= in.p.Classes[o.c].Devices {

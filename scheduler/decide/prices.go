@@ -45,6 +45,23 @@ type pricer struct {
 	widthF  []float64
 	offWF   []float64
 	offMF   []float64
+	perOff  []float64 // per class, this sweep: value of a device and of a watt of an offer
+	perOffW []float64
+	cols    []column
+	places  []placeTerm
+}
+
+// column is an offer as a sweep sees it, packed because the sweeps are most of
+// the work of a cold round.
+type column struct {
+	value, width, watts float64
+	class, lo, hi       int32 // lo, hi: its terms in places
+	usable              bool
+}
+
+type placeTerm struct {
+	row int32
+	n   float64
 }
 
 type floatDuals struct {
@@ -81,6 +98,15 @@ func newPricer(in *instance) *pricer {
 	g.widthF, g.offMF = make([]float64, len(p.Offers)), make([]float64, len(p.Offers))
 	for f, o := range p.Offers {
 		g.widthF[f], g.offMF[f] = float64(o.Width), float64(o.WattsMeter)
+	}
+	g.perOff, g.perOffW = make([]float64, nC), make([]float64, nC)
+	for f, o := range p.Offers {
+		c := column{value: g.valueF[f], width: g.widthF[f], watts: g.offMF[f], class: int32(o.Class), lo: int32(len(g.places)), usable: in.usable[f]}
+		for _, u := range in.onPlaces[f] {
+			g.places = append(g.places, placeTerm{int32(u.row), float64(u.n)})
+		}
+		c.hi = int32(len(g.places))
+		g.cols = append(g.cols, c)
 	}
 	g.scales()
 	return g
@@ -264,6 +290,9 @@ func (g *pricer) sweep(late float64) float64 {
 	moved := 0.0
 	for c := 0; c < nC; c++ {
 		g.class[c] = math.Max(g.class[c], g.floor[c])
+		// Watts above idle are meter watts less the idle draw of the width.
+		g.perOff[c] = g.perDev[c] - g.class[c] + float64(g.zprice[c]*float64(p.Classes[c].IdleWatts))
+		g.perOffW[c] = g.perW[c] - g.zprice[c]
 		total += float64(g.class[c] * float64(p.Classes[c].Devices))
 	}
 	for j := range p.Jobs {
@@ -327,11 +356,23 @@ func (g *pricer) sweepJob(j int, late float64) (float64, float64) {
 	for _, r := range in.tenRow[job.Tenant] {
 		tenant += g.row[r]
 	}
+	tenant += g.moves
 	for f := lo; f < hi; f++ {
-		if !in.usable[f] {
+		c := &g.cols[f]
+		if !c.usable {
 			continue
 		}
-		if rc := g.offerRC(f, tenant, job.Current); rc > best {
+		rc := c.value + float64(c.width*(g.perOff[c.class]-tenant)) + float64(c.watts*g.perOffW[c.class])
+		if f == job.Current {
+			rc += float64(c.width * g.moves)
+		}
+		if rc <= best {
+			continue // places only cost
+		}
+		for _, u := range g.places[c.lo:c.hi] {
+			rc -= float64(u.n * g.node[u.row])
+		}
+		if rc > best {
 			best, at = rc, f
 		}
 	}
@@ -356,6 +397,7 @@ func (g *pricer) sweepJob(j int, late float64) (float64, float64) {
 	return best, 0
 }
 
+// offerRC is an offer's reduced value at the prices of the last sweep.
 func (g *pricer) offerRC(f int, tenant float64, current int) float64 {
 	c := g.in.p.Offers[f].Class
 	per := g.perDev[c] - g.class[c] - tenant

@@ -2,7 +2,7 @@ package decide
 
 // Default budgets; a zero field of Budget takes these.
 const (
-	defaultSweeps = 200
+	defaultSweeps = 320
 	defaultMoves  = 12000
 	defaultNodes  = 400_000
 )

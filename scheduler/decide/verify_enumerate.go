@@ -40,6 +40,7 @@ type enumerator struct {
 	pay   []int64 // per cell: the most one device can bring above idle
 	peak  []int64 // per class: the most one device can bring by mining
 	gain  []int64 // per offer: value above idle
+	from  []int   // per job, one more entry: its first offer
 	later []int64 // per job: the most this and later jobs can bring
 	left  int64
 	clean bool // the plan under test misses no target
@@ -71,10 +72,18 @@ func (e *enumerator) prepare() {
 			}
 		}
 	}
+	e.from = make([]int, len(p.Jobs)+1)
+	e.from[len(p.Jobs)] = len(p.Offers)
+	for j, f := len(p.Jobs)-1, len(p.Offers); j >= 0; j-- {
+		for f > 0 && p.Offers[f-1].Job == j {
+			f--
+		}
+		e.from[j] = f
+	}
 	for j := len(p.Jobs) - 1; j >= 0; j-- {
 		most := e.lose(j)
-		for f, o := range p.Offers {
-			if o.Job == j && a.runnable[f] {
+		for f := e.from[j]; f < e.from[j+1]; f++ {
+			if a.runnable[f] {
 				most = max(most, e.gain[f])
 			}
 		}
@@ -128,8 +137,9 @@ func (e *enumerator) jobs(j int, value int64) {
 	if !e.a.stay[j] {
 		e.jobs(j+1, value+e.lose(j))
 	}
-	for f, o := range p.Offers {
-		if o.Job != j || !e.a.runnable[f] || o.Width > e.free[o.Class] || (e.a.stay[j] && f != p.Jobs[j].Current) {
+	for f := e.from[j]; f < e.from[j+1]; f++ {
+		o := p.Offers[f]
+		if !e.a.runnable[f] || o.Width > e.free[o.Class] || (e.a.stay[j] && f != p.Jobs[j].Current) {
 			continue
 		}
 		e.plan.Jobs[j] = f
