@@ -252,6 +252,12 @@ func (l *Log) Sync() error {
 			l.mu.Unlock()
 			return err
 		}
+		l.mu.Lock()
+		broken = l.broken
+		l.mu.Unlock()
+		if broken != nil {
+			return broken // the file was ended meanwhile, and that failed
+		}
 	}
 	return writeMark(l.dir, m)
 }

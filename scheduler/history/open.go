@@ -145,7 +145,11 @@ func scan(dir, name string, each func(e Entry, end int64) error) (s segment, bad
 				digits := segmentPattern.FindStringSubmatch(name)[1]
 				at, _ = strconv.ParseUint(digits, 10, 64)
 			}
-			return s, &Problem{Kind: Altered, After: s.end.Index, Index: at, File: name, Line: s.lines + 1, Text: err.Error()}, nil
+			kind := Altered
+			if errors.Is(err, errTorn) {
+				kind = Missing
+			}
+			return s, &Problem{Kind: kind, After: s.end.Index, Index: at, File: name, Line: s.lines + 1, Text: err.Error()}, nil
 		}
 		if s.lines == 0 {
 			s.first, s.prev = e.Index, e.Prev

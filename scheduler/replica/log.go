@@ -9,8 +9,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// hclogger lets raft speak through slog. Raft's own info lines are details of
-// elections to an operator, so they are logged one level lower.
+// hclogger lets raft speak through slog, each line one level lower: what raft
+// calls an error is mostly a peer that cannot be reached, again, and its info
+// lines are details of elections. What ends a server we say ourselves.
 type hclogger struct {
 	log  *slog.Logger
 	name string
@@ -22,9 +23,9 @@ var _ hclog.Logger = (*hclogger)(nil)
 func slogLevel(l hclog.Level) slog.Level {
 	switch l {
 	case hclog.Error:
-		return slog.LevelError
-	case hclog.Warn:
 		return slog.LevelWarn
+	case hclog.Warn:
+		return slog.LevelInfo
 	case hclog.Info:
 		return slog.LevelDebug
 	default:

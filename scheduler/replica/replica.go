@@ -241,7 +241,9 @@ func (r *Replica) fail(err error) {
 	r.mu.Unlock()
 	r.conf.Logger.Error("the log cannot be written; leaving the group", "server", r.conf.ID, "error", err)
 	if r.raft != nil {
+		// The port too, or peers would wait for answers that never come.
 		r.raft.Shutdown()
+		r.trans.Close()
 	}
 	if r.conf.Fatal != nil {
 		r.conf.Fatal(err)
