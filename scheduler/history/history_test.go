@@ -172,6 +172,9 @@ func TestTornTailIsCut(t *testing.T) {
 		t.Fatalf("marked %+v: %v", m, err)
 	}
 	for size := range whole {
+		if size%17 != 0 && len(whole)-size > 3 && int64(size) != m.Size && int64(size) != m.Size-1 {
+			continue // each place takes some fsyncs
+		}
 		dir, file, data := build(t)
 		if err := os.WriteFile(file, data[:size], 0o600); err != nil {
 			t.Fatal(err)
@@ -389,6 +392,7 @@ func TestImportTakesNoOtherHistory(t *testing.T) {
 		kind workload.Kind
 	}{
 		{"altered history that is sound in itself", lines(t, forged, 0), workload.Conflict},
+		{"the same, one line short", func() []byte { b := lines(t, forged, 0); return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] }(), workload.Kind(255)},
 		{"a line left out", good[bytes.IndexByte(good, '\n')+1:], workload.Conflict},
 		{"garbage", []byte("hello\n"), workload.Invalid},
 		{"a torn line", good[:200], workload.Invalid},
@@ -398,7 +402,18 @@ func TestImportTakesNoOtherHistory(t *testing.T) {
 		if err := l.Adopt(full.Head()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Import(bytes.NewReader(c.in)); err == nil || workload.KindOf(err) != c.kind {
+		if _, err := l.Import(bytes.NewReader(c.in)); c.kind == 255 {
+			// Nothing is wrong yet, and nobody reads it yet.
+			for e, err := range l.Read(0) {
+				if workload.KindOf(err) != workload.Unavailable {
+					t.Fatalf("%s: entry %d is read", c.name, e.Index)
+				}
+			}
+			at, _ := l.Contiguous()
+			if _, err := l.Import(bytes.NewReader(lines(t, full, at.Index))); workload.KindOf(err) != workload.Conflict {
+				t.Errorf("%s, and then the true end: %v", c.name, err)
+			}
+		} else if err == nil || workload.KindOf(err) != c.kind {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if _, err := l.Import(bytes.NewReader(good)); err != nil {
@@ -427,9 +442,7 @@ func FuzzParseLine(f *testing.F) {
 			}
 			again, hash := appendLine(nil, e)
 			if hash != e.Hash || !bytes.Equal(again, append(line[:len(line):len(line)], '\n')) {
-				if !bytes.Contains(line, []byte("\n")) {
-					t.Fatalf("%q is read and written as %q", line, again)
-				}
+				t.Fatalf("%q is read and written as %q", line, again)
 			}
 		}
 	})

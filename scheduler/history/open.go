@@ -30,6 +30,9 @@ func Open(dir string) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := removeStaged(dir); err != nil {
+		return nil, err
+	}
 	l := &Log{dir: dir, rotate: segmentSize}
 	marked := m.File == ""
 	for i, name := range names {
@@ -93,6 +96,15 @@ func (l *Log) cutTail(s segment, bad *Problem) error {
 		return err
 	}
 	return errors.Join(f.Truncate(s.size), f.Sync(), f.Close())
+}
+
+// removeStaged drops what an import that was not finished left behind.
+func removeStaged(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, stagedPrefix+"*"))
+	for _, file := range left {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
 }
 
 func segmentNames(dir string) ([]string, error) {
