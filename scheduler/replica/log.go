@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -40,7 +41,7 @@ func (h *hclogger) Log(l hclog.Level, msg string, args ...any) {
 	}
 	for i, a := range args {
 		if f, ok := a.(hclog.Format); ok && len(f) > 0 {
-			args[i] = f[0] // a printf form; its figures follow in the same slice and are rare
+			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
 	h.log.Log(context.Background(), level, msg, args...)

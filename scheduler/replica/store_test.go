@@ -165,6 +165,9 @@ func TestLeaderWithABadDiskLeaves(t *testing.T) {
 			if s := ms[0].Stats(); s.State != "stopped" || s.Broken == nil {
 				t.Errorf("the server with the bad disk says %+v", s)
 			}
+			if _, _, err := ms[0].Propose(ctx, command(1)); workload.KindOf(err) != workload.Unavailable || !strings.Contains(err.Error(), "its disk failed") {
+				t.Errorf("the server with the bad disk answers %v", err)
+			}
 			g.caughtUp(ms[2], last)
 			ms[2].machine.check(t, "s3", 1)
 			close(disks["s1"].hang)
