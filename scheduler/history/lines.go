@@ -8,6 +8,9 @@ import (
 	"os"
 )
 
+// errTorn is the errLine of a file that ends within a line.
+var errTorn = fmt.Errorf("%w: it stops in the middle", errLine)
+
 // lineReader reads lines of bounded length and knows where it is.
 type lineReader struct {
 	file   *os.File // nil when the lines come from elsewhere
@@ -63,7 +66,7 @@ func (r *lineReader) next() ([]byte, error) {
 			}
 		case errors.Is(err, io.EOF):
 			if len(r.long)+len(part) > 0 {
-				return nil, fmt.Errorf("%w: it stops in the middle", errLine)
+				return nil, errTorn
 			}
 			return nil, nil
 		default:

@@ -31,6 +31,7 @@ type Log struct {
 
 	mu     sync.Mutex
 	segs   []segment // in order; all of them closed files but the last
+	staged []segment // imported into the first gap, which they do not close yet
 	tail   *os.File  // of the last segment; nil when the next Append begins one
 	head   Head
 	broken error   // why nothing can be appended any more
@@ -200,13 +201,18 @@ func (l *Log) Adopt(head Head) error {
 	return nil
 }
 
-// Contiguous returns the last entry before the first gap, or the head when
-// nothing is missing. Import goes on from there.
+// Contiguous returns the entry behind which Import goes on: the last one before
+// the first gap, or the last one imported into it. complete is true when nothing
+// is missing.
 func (l *Log) Contiguous() (end Head, complete bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	end, _ = l.gap()
-	return end, end == l.head
+	complete = end == l.head
+	if n := len(l.staged); n > 0 {
+		end = l.staged[n-1].end
+	}
+	return end, complete
 }
 
 // gap returns the end of the unbroken beginning and the number of segments in it.
@@ -251,6 +257,12 @@ func (l *Log) Sync() error {
 			l.broken = err
 			l.mu.Unlock()
 			return err
+		}
+		l.mu.Lock()
+		broken = l.broken
+		l.mu.Unlock()
+		if broken != nil {
+			return broken // the file was ended meanwhile, and that failed
 		}
 	}
 	return writeMark(l.dir, m)

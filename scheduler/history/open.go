@@ -30,6 +30,9 @@ func Open(dir string) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := removeStaged(dir); err != nil {
+		return nil, err
+	}
 	l := &Log{dir: dir, rotate: segmentSize}
 	marked := m.File == ""
 	for i, name := range names {
@@ -95,6 +98,15 @@ func (l *Log) cutTail(s segment, bad *Problem) error {
 	return errors.Join(f.Truncate(s.size), f.Sync(), f.Close())
 }
 
+// removeStaged drops what an import that was not finished left behind.
+func removeStaged(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, stagedPrefix+"*"))
+	for _, file := range left {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
+}
+
 func segmentNames(dir string) ([]string, error) {
 	all, err := os.ReadDir(dir)
 	if err != nil {
@@ -145,7 +157,11 @@ func scan(dir, name string, each func(e Entry, end int64) error) (s segment, bad
 				digits := segmentPattern.FindStringSubmatch(name)[1]
 				at, _ = strconv.ParseUint(digits, 10, 64)
 			}
-			return s, &Problem{Kind: Altered, After: s.end.Index, Index: at, File: name, Line: s.lines + 1, Text: err.Error()}, nil
+			kind := Altered
+			if errors.Is(err, errTorn) {
+				kind = Missing
+			}
+			return s, &Problem{Kind: kind, After: s.end.Index, Index: at, File: name, Line: s.lines + 1, Text: err.Error()}, nil
 		}
 		if s.lines == 0 {
 			s.first, s.prev = e.Index, e.Prev

@@ -159,7 +159,7 @@ func (l *Log) find(index uint64) (Entry, error) {
 	if c := l.again; c == nil || c.name != s.name || c.seen >= index {
 		l.again.close()
 		l.again = nil
-		r, err := openLines(filepath.Join(l.dir, s.name), 0, s.size)
+		r, err := openLines(filepath.Join(l.dir, s.name), 0, -1)
 		if err != nil {
 			return Entry{}, err
 		}
@@ -167,15 +167,16 @@ func (l *Log) find(index uint64) (Entry, error) {
 	}
 	for {
 		line, err := l.again.r.next()
-		if err != nil {
-			return Entry{}, err
-		}
-		if line == nil {
+		if err == nil && line == nil {
 			return Entry{}, none
 		}
-		e, err := parseLine(line)
+		var e Entry
+		if err == nil {
+			e, err = parseLine(line)
+		}
 		if err != nil {
-			return Entry{}, err
+			return Entry{}, workload.Errorf(workload.Internal, "%s before byte %d: %w", filepath.Join(l.dir, s.name), l.again.r.offset, err).
+				Hint("the file was damaged while this server ran; stop it and restore the file from another server")
 		}
 		l.again.seen = e.Index
 		if e.Index == index {

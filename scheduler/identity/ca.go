@@ -283,4 +283,3 @@ func parseKey(file string, der []byte) (crypto.Signer, error) {
 	}
 	return signer, nil
 }
-

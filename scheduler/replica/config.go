@@ -126,6 +126,8 @@ type Config struct {
 
 	// wrapStore lets tests put a failing disk below the deadline.
 	wrapStore func(store) store
+
+	segmentSize int // of the log's files, in bytes, 16 MiB when zero; tests use less
 }
 
 // MaxCommand bounds a command, in bytes, so that one still fits a message to
@@ -155,6 +157,9 @@ func (c *Config) fill() error {
 	}
 	if c.WriteDeadline == 0 {
 		c.WriteDeadline = 3 * time.Second
+	}
+	if c.segmentSize == 0 {
+		c.segmentSize = 16 << 20
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -94,10 +94,10 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	if err := f.machine.Restore(r); err != nil {
 		return err
 	}
-	f.advance(index, term)
 	if f.onRestore != nil {
 		f.onRestore(index)
 	}
+	f.advance(index, term)
 	return nil
 }
 

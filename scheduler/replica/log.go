@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -9,8 +10,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// hclogger lets raft speak through slog. Raft's own info lines are details of
-// elections to an operator, so they are logged one level lower.
+// hclogger lets raft speak through slog, each line one level lower: what raft
+// calls an error is mostly a peer that cannot be reached, again, and its info
+// lines are details of elections. What ends a server we say ourselves.
 type hclogger struct {
 	log  *slog.Logger
 	name string
@@ -22,9 +24,9 @@ var _ hclog.Logger = (*hclogger)(nil)
 func slogLevel(l hclog.Level) slog.Level {
 	switch l {
 	case hclog.Error:
-		return slog.LevelError
-	case hclog.Warn:
 		return slog.LevelWarn
+	case hclog.Warn:
+		return slog.LevelInfo
 	case hclog.Info:
 		return slog.LevelDebug
 	default:
@@ -39,7 +41,7 @@ func (h *hclogger) Log(l hclog.Level, msg string, args ...any) {
 	}
 	for i, a := range args {
 		if f, ok := a.(hclog.Format); ok && len(f) > 0 {
-			args[i] = f[0] // a printf form; its figures follow in the same slice and are rare
+			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
 	h.log.Log(context.Background(), level, msg, args...)

@@ -31,6 +31,8 @@ func (r *Replica) Propose(ctx context.Context, command []byte) (index uint64, re
 	for {
 		leader, changed := r.LeaderChanged()
 		switch {
+		case r.failed() != nil:
+			return 0, nil, r.mapError(raft.ErrRaftShutdown)
 		case r.IsLeader():
 			index, result, err = r.apply(ctx, command)
 		case leader.ID == "" || leader.ID == r.conf.ID:
@@ -104,9 +106,7 @@ func (r *Replica) apply(ctx context.Context, command []byte) (uint64, []byte, er
 
 // mapError gives raft's errors their kind.
 func (r *Replica) mapError(err error) error {
-	r.mu.Lock()
-	broken := r.broken
-	r.mu.Unlock()
+	broken := r.failed()
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err

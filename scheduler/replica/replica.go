@@ -63,7 +63,7 @@ func Open(conf Config) (_ *Replica, err error) {
 	if err := os.MkdirAll(logDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the log directory: %w", err)
 	}
-	inner, err := wal.Open(logDir, wal.WithLogger(log.Named("log")))
+	inner, err := wal.Open(logDir, wal.WithLogger(log.Named("log")), wal.WithSegmentSize(conf.segmentSize))
 	if err != nil {
 		return nil, workload.Errorf(workload.Internal, "opening the log in %s: %w", logDir, err).
 			Hint("nothing was changed; restore the directory, or remove this server from the group, move %s away and join again", conf.Dir)
@@ -241,7 +241,9 @@ func (r *Replica) fail(err error) {
 	r.mu.Unlock()
 	r.conf.Logger.Error("the log cannot be written; leaving the group", "server", r.conf.ID, "error", err)
 	if r.raft != nil {
+		// The port too, or peers would wait for answers that never come.
 		r.raft.Shutdown()
+		r.trans.Close()
 	}
 	if r.conf.Fatal != nil {
 		r.conf.Fatal(err)
@@ -282,6 +284,13 @@ func (r *Replica) Leader() (leader Server, ok bool) {
 // action that must not come from a leader of the past, call VerifyLeader.
 func (r *Replica) IsLeader() bool { return r.raft.State() == raft.Leader }
 
+// failed returns why this server left the group, nil while it is part of it.
+func (r *Replica) failed() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken
+}
+
 // LeaderCh delivers true when this server begins to lead and false when it
 // ceases. A reader that is late finds only the newest value; there must be one
 // reader.
@@ -320,13 +329,14 @@ func (r *Replica) Stats() Stats {
 		Commit:    r.raft.CommitIndex(),
 		Servers:   r.Servers(),
 	}
-	if s.State == "shutdown" {
-		s.State = "stopped"
-	}
 	s.Applied, _ = r.fsm.position()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.Leader, s.Since, s.Broken = r.leader, r.since, r.broken
+	// Raft itself may say follower after it was stopped in the middle of a write.
+	if s.State == "shutdown" || s.Broken != nil {
+		s.State = "stopped"
+	}
 	return s
 }
 
