@@ -83,7 +83,7 @@ func (a *app) followPlacement(ctx context.Context, c *client, id string, strict 
 		defer cancel()
 	}
 	unplaced := func(why string) error {
-		return &exit{exitUnplaced, workload.Errorf(workload.Unavailable, "job %s was accepted but is not placed: %s", id, why).Hint("sluice explain job %s", id)}
+		return &exit{exitUnplaced, workload.Errorf(workload.Exhausted, "job %s was accepted but is not placed: %s", id, why).Hint("sluice explain job %s", id)}
 	}
 	last := ""
 	err := a.repeat(ctx, c, func() error {
