@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
 	"github.com/sluice-project/sluice/proto/wire"
@@ -119,7 +121,7 @@ func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.Operat
 			}
 			e := wire.FromStatus(err)
 			switch kind := workload.KindOf(e); {
-			case ctx.Err() != nil && !wire.Answered(err):
+			case !wire.Answered(err) && (ctx.Err() != nil || cutOff(err)):
 				return c.late(ctx, failed)
 			case kind == workload.NotLeader:
 				leaderless = true
@@ -162,6 +164,13 @@ func (c *client) await(ctx context.Context, conn *grpc.ClientConn) bool {
 			}
 		}
 	}
+}
+
+// cutOff reports a call that ran out of time. The server sees our deadline too
+// and may end the call an instant before we do.
+func cutOff(err error) bool {
+	code := status.Code(err)
+	return code == codes.DeadlineExceeded || code == codes.Canceled
 }
 
 func (c *client) late(ctx context.Context, failed []error) error {
