@@ -34,6 +34,7 @@ const leaderPause = 200 * time.Millisecond
 type client struct {
 	target target
 	conns  []*grpc.ClientConn
+	notice func(string) // tells a person what we wait for; nil where none looks
 }
 
 func (a *app) connect() (*client, error) {
@@ -53,6 +54,9 @@ func (a *app) connect() (*client, error) {
 		}
 	}
 	c := &client{target: t}
+	if a.errTTY {
+		c.notice = func(text string) { fmt.Fprintln(a.err, text) }
+	}
 	for _, addr := range t.addrs {
 		opts := []grpc.DialOption{
 			grpc.WithTransportCredentials(credentials.NewTLS(config)),
@@ -108,6 +112,7 @@ func call[Q, R any](ctx context.Context, c *client, method func(sluicev1.Operato
 // round again until --timeout has passed.
 func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.OperatorClient) error) error {
 	giveUp := time.Now().Add(c.target.timeout)
+	told := false
 	for {
 		leaderless := false
 		var failed []error
@@ -137,6 +142,10 @@ func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.Operat
 		}
 		if !leaderless || !time.Now().Add(leaderPause).Before(giveUp) {
 			return join(failed)
+		}
+		if c.notice != nil && !told {
+			c.notice("no server leads yet; waiting for an election")
+			told = true
 		}
 		select {
 		case <-ctx.Done():

@@ -385,7 +385,11 @@ func (f *fakeServer) PlanPolicy(_ context.Context, req *sluicev1.PlanPolicyReque
 	if err != nil {
 		return nil, err
 	}
-	return &sluicev1.PolicyPlan{CheckIndex: f.revision, Changes: changes, Moves: []*sluicev1.PlannedMove{{Devices: 48, From: "mining KAS", To: "training", Model: "RTX 3080"}},
+	check := f.revision
+	if strings.Contains(req.GetDocument(), "# meanwhile") {
+		f.revision++ // somebody else applies while the reader thinks
+	}
+	return &sluicev1.PolicyPlan{CheckIndex: check, Changes: changes, Moves: []*sluicev1.PlannedMove{{Devices: 48, From: "mining KAS", To: "training", Model: "RTX 3080"}},
 		Before: money(440_400, 91_000), After: money(430_000, 92_000), CostMicroPerHour: 1_460_000, PlanCostMicroPerHour: 1_520_000, Currency: "USD", MovedDevices: 48,
 		Targets: []*sluicev1.TargetStatus{{Name: "ai-share", Use: "training", ActualPpm: 227_000, MinPpm: 200_000, MaxPpm: -1}}}, nil
 }

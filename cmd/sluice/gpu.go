@@ -32,6 +32,7 @@ func gpuVerb(a *app) *cobra.Command {
 	}
 	ls.Flags().StringVar(&node, "node", "", "only those of one node")
 	a.addListFlags(ls)
+	a.addWatchFlag(ls)
 	return a.operator(noun("gpu", "See devices: GPUs and ASICs", ls))
 }
 

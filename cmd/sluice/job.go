@@ -33,6 +33,7 @@ func jobVerb(a *app) *cobra.Command {
 	}
 	ls.Flags().BoolVarP(&all, "all", "a", false, "finished jobs too")
 	a.addListFlags(ls)
+	a.addWatchFlag(ls)
 	show := &cobra.Command{
 		Use:   "show JOB",
 		Short: "Show one job, its attempts and its document",

@@ -31,7 +31,6 @@ func policyGetVerb(a *app) *cobra.Command {
 		},
 	}
 	a.addListFlags(cmd)
-	_ = cmd.Flags().MarkHidden("watch")
 	return cmd
 }
 

@@ -54,6 +54,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("READER_TOKEN", readerToken)
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "xdg"))
 			env.Setenv("TZ", "UTC")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command under -race sleeps a second
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
