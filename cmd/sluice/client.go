@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
 	"github.com/sluice-project/sluice/proto/wire"
@@ -32,6 +34,7 @@ const leaderPause = 200 * time.Millisecond
 type client struct {
 	target target
 	conns  []*grpc.ClientConn
+	notice func(string) // tells a person what we wait for; nil where none looks
 }
 
 func (a *app) connect() (*client, error) {
@@ -51,6 +54,9 @@ func (a *app) connect() (*client, error) {
 		}
 	}
 	c := &client{target: t}
+	if a.errTTY {
+		c.notice = func(text string) { fmt.Fprintln(a.err, text) }
+	}
 	for _, addr := range t.addrs {
 		opts := []grpc.DialOption{
 			grpc.WithTransportCredentials(credentials.NewTLS(config)),
@@ -106,6 +112,7 @@ func call[Q, R any](ctx context.Context, c *client, method func(sluicev1.Operato
 // round again until --timeout has passed.
 func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.OperatorClient) error) error {
 	giveUp := time.Now().Add(c.target.timeout)
+	told := false
 	for {
 		leaderless := false
 		var failed []error
@@ -119,7 +126,7 @@ func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.Operat
 			}
 			e := wire.FromStatus(err)
 			switch kind := workload.KindOf(e); {
-			case ctx.Err() != nil && !wire.Answered(err):
+			case !wire.Answered(err) && (ctx.Err() != nil || cutOff(err)):
 				return c.late(ctx, failed)
 			case kind == workload.NotLeader:
 				leaderless = true
@@ -135,6 +142,10 @@ func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.Operat
 		}
 		if !leaderless || !time.Now().Add(leaderPause).Before(giveUp) {
 			return join(failed)
+		}
+		if c.notice != nil && !told {
+			c.notice("no server leads yet; waiting for an election")
+			told = true
 		}
 		select {
 		case <-ctx.Done():
@@ -162,6 +173,13 @@ func (c *client) await(ctx context.Context, conn *grpc.ClientConn) bool {
 			}
 		}
 	}
+}
+
+// cutOff reports a call that ran out of time. The server sees our deadline too
+// and may end the call an instant before we do.
+func cutOff(err error) bool {
+	code := status.Code(err)
+	return code == codes.DeadlineExceeded || code == codes.Canceled
 }
 
 func (c *client) late(ctx context.Context, failed []error) error {

@@ -87,7 +87,7 @@ func (a *app) report(err error) {
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimRight(line, "\n")
 		if strings.HasPrefix(line, " ") || line == "" { // a quoted line of the document
-			fmt.Fprintln(a.err, line)
+			fmt.Fprintln(a.err, clean(line))
 			continue
 		}
 		fmt.Fprintf(a.err, "%s %s\n", p.paint(red, "error:"), clean(line))

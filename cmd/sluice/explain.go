@@ -100,7 +100,7 @@ func (a *app) showGpuExplanation(e *sluicev1.GpuExplanation) {
 		case alt.GetUse() == string(workload.Mining) && !next:
 			label, next = "next", true
 		}
-		l.add(label, "%s", alternativeWords(alt, cur))
+		l.add(label, "%s", alternativeWords(label, alt, cur))
 	}
 	if parks := parksWords(e); parks != "" {
 		l.add("parks", "%s", parks)
@@ -133,30 +133,35 @@ func breakdownWords(b *sluicev1.Breakdown, cur string) string {
 	return s
 }
 
-func alternativeWords(alt *sluicev1.Alternative, cur string) string {
-	var parts []string
-	if alt.GetMoney() != nil {
-		parts = append(parts, perHour(alt.GetMoney().GetNet(), cur)+"  ")
-	}
-	what := useWords(alt.GetUse(), alt.GetOption(), alt.GetJob())
-	if alt.GetVsNow() != 0 {
-		sign := ""
-		if alt.GetVsNow() > 0 {
-			sign = "+"
-		}
-		what += fmt.Sprintf(" (%s%s)", sign, perHour(alt.GetVsNow(), cur))
+// alternativeWords says what one other use would bring, and why it is not
+// chosen. The use is left out where the label of the line says it.
+func alternativeWords(label string, alt *sluicev1.Alternative, cur string) string {
+	var what []string
+	if alt.GetJob() == "" && alt.GetUse() != label {
+		what = append(what, useWords(alt.GetUse(), alt.GetOption(), ""))
+	} else if alt.GetOption() != "" {
+		what = append(what, alt.GetOption())
 	}
 	if text := sentence(alt.GetReason(), cur); text != "" {
-		what += "; " + text
+		what = append(what, text)
 	}
 	if alt.GetWouldWinAt() != "" {
-		what += "; would win at " + alt.GetWouldWinAt()
+		what = append(what, "would win at "+alt.GetWouldWinAt())
 	}
-	parts = append(parts, what)
+	s := strings.Join(what, "; ")
+	if alt.GetMoney() != nil {
+		rate := perHour(alt.GetMoney().GetNet(), cur)
+		if v := alt.GetVsNow(); v > 0 {
+			rate += " (+" + workload.Decimal(v, 4) + ")"
+		} else if v < 0 {
+			rate += " (" + workload.Decimal(v, 4) + ")"
+		}
+		s = rate + "   " + s
+	}
 	if alt.GetReason().GetCode() != "" {
-		parts = append(parts, "     "+alt.GetReason().GetCode())
+		s += "      " + alt.GetReason().GetCode()
 	}
-	return strings.Join(parts, " ")
+	return s
 }
 
 func parksWords(e *sluicev1.GpuExplanation) string {

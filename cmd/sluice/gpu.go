@@ -32,16 +32,17 @@ func gpuVerb(a *app) *cobra.Command {
 	}
 	ls.Flags().StringVar(&node, "node", "", "only those of one node")
 	a.addListFlags(ls)
+	a.addWatchFlag(ls)
 	return a.operator(noun("gpu", "See devices: GPUs and ASICs", ls))
 }
 
-// gpuList shows devices. Rates have the currency in each cell only where CSV
-// has none: tables name it in the head.
+// gpuList shows devices.
 func gpuList(a *app, currency *string) list[*sluicev1.Gpu] {
 	type gpu = *sluicev1.Gpu
 	return list[gpu]{
-		noun: "devices",
-		name: func(g gpu) string { return g.GetId() },
+		noun:     "devices",
+		currency: currency,
+		name:     func(g gpu) string { return g.GetId() },
 		columns: []column[gpu]{
 			{name: "id", head: "ID", cell: gpu.GetId},
 			{name: "model", head: "MODEL", cell: gpu.GetModel},
@@ -50,11 +51,11 @@ func gpuList(a *app, currency *string) list[*sluicev1.Gpu] {
 			{name: "job", head: "JOB", cell: func(g gpu) string { return dash(g.GetJob()) }, raw: gpu.GetJob},
 			{name: "reason", head: "REASON", cell: gpu.GetReason},
 			{name: "watts", head: "POWER W", num: gpu.GetWatts, cell: func(g gpu) string { return known(g.GetWatts()) }},
-			{name: "net", head: "NET /h", num: func(g gpu) int64 { return g.GetMoneyPerHour().GetNet() }, cell: func(g gpu) string {
+			{name: "net", head: "NET CUR/h", csv: "net_micro_per_hour", num: func(g gpu) int64 { return g.GetMoneyPerHour().GetNet() }, cell: func(g gpu) string {
 				if g.GetMoneyPerHour() == nil {
 					return unknown
 				}
-				return workload.Decimal(g.GetMoneyPerHour().GetNet(), 4) + " " + *currency
+				return workload.Decimal(g.GetMoneyPerHour().GetNet(), 4)
 			}},
 			{name: "sim", head: "SIM", cell: func(g gpu) string { return sim(g.GetSim()) }, raw: func(g gpu) string { return strconv.FormatBool(g.GetSim()) }},
 
@@ -67,19 +68,19 @@ func gpuList(a *app, currency *string) list[*sluicev1.Gpu] {
 			{name: "assigned", head: "ASSIGNED", wide: true, cell: gpu.GetAssigned},
 			{name: "option", head: "OPTION", wide: true, cell: func(g gpu) string { return dash(g.GetOption()) }, raw: gpu.GetOption},
 			{name: "since", head: "SINCE", wide: true, cell: func(g gpu) string { return a.at(g.GetSinceMs()) }, raw: func(g gpu) string { return stamp(g.GetSinceMs()) }},
-			{name: "hashrate", head: "HASHRATE", wide: true, num: gpu.GetHashrate, cell: func(g gpu) string {
+			{name: "hashrate", head: "HASHRATE", csv: "hashrate_milli_per_s", wide: true, num: gpu.GetHashrate, cell: func(g gpu) string {
 				if g.GetHashrate() <= 0 {
 					return unknown
 				}
 				return workload.FormatHashrate(g.GetHashrate())
 			}},
-			{name: "temperature", head: "TEMP C", wide: true, num: gpu.GetTemperatureMilliC, cell: func(g gpu) string {
+			{name: "temperature", head: "TEMP C", csv: "temperature_milli_c", wide: true, num: gpu.GetTemperatureMilliC, cell: func(g gpu) string {
 				if g.GetTemperatureMilliC() < 0 {
 					return unknown
 				}
 				return workload.Decimal(g.GetTemperatureMilliC()*1000, 1)
 			}},
-			{name: "memory", head: "MEMORY GiB", wide: true, num: gpu.GetMemory, cell: func(g gpu) string { return strconv.FormatInt(g.GetMemory()>>30, 10) }},
+			{name: "memory", head: "MEMORY GiB", csv: "memory_bytes", wide: true, num: gpu.GetMemory, cell: func(g gpu) string { return strconv.FormatInt(g.GetMemory()>>30, 10) }},
 			{name: "accepted", head: "SHARES", wide: true, num: gpu.GetSharesAccepted, cell: func(g gpu) string { return known(g.GetSharesAccepted()) }},
 			{name: "rejected", head: "REJECTED", wide: true, num: gpu.GetSharesRejected, cell: func(g gpu) string { return known(g.GetSharesRejected()) }},
 			{name: "epoch", head: "EPOCH", wide: true, num: func(g gpu) int64 { return int64(g.GetEpoch()) }},

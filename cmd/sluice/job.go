@@ -33,6 +33,7 @@ func jobVerb(a *app) *cobra.Command {
 	}
 	ls.Flags().BoolVarP(&all, "all", "a", false, "finished jobs too")
 	a.addListFlags(ls)
+	a.addWatchFlag(ls)
 	show := &cobra.Command{
 		Use:   "show JOB",
 		Short: "Show one job, its attempts and its document",
@@ -56,8 +57,9 @@ func jobVerb(a *app) *cobra.Command {
 func jobList(a *app, currency *string) list[*sluicev1.Job] {
 	type job = *sluicev1.Job
 	return list[job]{
-		noun: "jobs",
-		name: func(j job) string { return j.GetId() },
+		noun:     "jobs",
+		currency: currency,
+		name:     func(j job) string { return j.GetId() },
 		columns: []column[job]{
 			{name: "id", head: "ID", cell: job.GetId},
 			{name: "name", head: "NAME", cell: job.GetName},
@@ -65,7 +67,7 @@ func jobList(a *app, currency *string) list[*sluicev1.Job] {
 			{name: "phase", head: "PHASE", cell: job.GetPhase, colour: func(j job) colour { return useColour(j.GetPhase()) }},
 			{name: "gpus", head: "GPUS", num: job.GetGpus},
 			{name: "width", head: "HOLDS", num: job.GetWidth},
-			{name: "bid", head: "BID /GPU-h", num: job.GetBidMicroPerHour, cell: func(j job) string { return workload.Decimal(j.GetBidMicroPerHour(), 2) + " " + *currency }},
+			{name: "bid", head: "BID CUR/GPU-h", csv: "bid_micro_per_hour", num: job.GetBidMicroPerHour, cell: func(j job) string { return workload.Decimal(j.GetBidMicroPerHour(), 2) }},
 			{name: "submitted", head: "SUBMITTED", cell: func(j job) string { return a.at(j.GetSubmittedMs()) }, raw: func(j job) string { return stamp(j.GetSubmittedMs()) }},
 			{name: "reason", head: "REASON", cell: func(j job) string { return dash(j.GetReason().GetCode()) }, raw: func(j job) string { return j.GetReason().GetCode() }},
 			{name: "started", head: "STARTED", wide: true, cell: func(j job) string { return a.at(j.GetStartedMs()) }, raw: func(j job) string { return stamp(j.GetStartedMs()) }},

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
+	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/workload"
 )
 
@@ -41,7 +42,9 @@ func (a *app) submit(ctx context.Context, file string, o submitOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkJob(file, data); err != nil {
+	// Checked before it is sent, so that a slip is shown with its line also where
+	// no server can be reached.
+	if _, err := config.ParseJob(file, data); err != nil {
 		return err
 	}
 	c, err := a.connect()
@@ -80,7 +83,7 @@ func (a *app) followPlacement(ctx context.Context, c *client, id string, strict 
 		defer cancel()
 	}
 	unplaced := func(why string) error {
-		return &exit{exitUnplaced, workload.Errorf(workload.Unavailable, "job %s was accepted but is not placed: %s", id, why).Hint("sluice explain job %s", id)}
+		return &exit{exitUnplaced, workload.Errorf(workload.Exhausted, "job %s was accepted but is not placed: %s", id, why).Hint("sluice explain job %s", id)}
 	}
 	last := ""
 	err := a.repeat(ctx, c, func() error {

@@ -16,8 +16,9 @@ import (
 
 // column is one property of the items of a list.
 type column[T any] struct {
-	name   string // of --columns, --sort and CSV
-	head   string // of tables, with the unit
+	name   string // of --columns and --sort
+	head   string // of tables, with the unit; CUR stands for the currency
+	csv    string // head in CSV where it is not name: with the unit of the bare number
 	wide   bool   // only in -o wide and CSV
 	cell   func(T) string
 	num    func(T) int64  // makes the column a number: right-aligned, sorted and given to CSV as such
@@ -27,9 +28,10 @@ type column[T any] struct {
 
 // list says how items are shown; name is their id.
 type list[T proto.Message] struct {
-	noun    string
-	columns []column[T]
-	name    func(T) string
+	noun     string
+	currency *string // known once the items are; nil = none
+	columns  []column[T]
+	name     func(T) string
 }
 
 // show prints items in the format asked for.
@@ -75,7 +77,7 @@ func (l list[T]) show(a *app, items []T) error {
 	if !a.view.noHeaders {
 		head := make([]cell, len(cols))
 		for i, c := range cols {
-			head[i] = cell{text: c.head, right: c.num != nil, colour: bold}
+			head[i] = cell{text: strings.ReplaceAll(c.head, "CUR", l.cur()), right: c.num != nil, colour: bold}
 		}
 		rows = append(rows, head)
 	}
@@ -91,6 +93,13 @@ func (l list[T]) show(a *app, items []T) error {
 	}
 	a.table(rows)
 	return nil
+}
+
+func (l list[T]) cur() string {
+	if l.currency == nil {
+		return ""
+	}
+	return clean(*l.currency)
 }
 
 func (c column[T]) text(it T) string {
@@ -128,7 +137,7 @@ func (l list[T]) choose(a *app) ([]column[T], error) {
 func (l list[T]) column(name string) (column[T], error) {
 	var names []string
 	for _, c := range l.columns {
-		if strings.EqualFold(c.name, name) {
+		if strings.EqualFold(c.name, name) || c.csv != "" && strings.EqualFold(c.csv, name) {
 			return c, nil
 		}
 		names = append(names, c.name)
@@ -217,7 +226,7 @@ func (l list[T]) csv(a *app, cols []column[T], items []T) error {
 	row := make([]string, len(cols))
 	if !a.view.noHeaders {
 		for i, c := range cols {
-			row[i] = c.name
+			row[i] = first(c.csv, c.name)
 		}
 		if err := w.Write(row); err != nil {
 			return err
@@ -228,6 +237,8 @@ func (l list[T]) csv(a *app, cols []column[T], items []T) error {
 			switch {
 			case c.raw != nil:
 				row[i] = guard(c.raw(it))
+			case c.num != nil && c.text(it) == unknown:
+				row[i] = "" // what is not known is no number
 			case c.num != nil:
 				row[i] = strconv.FormatInt(c.num(it), 10)
 			default:

@@ -30,6 +30,7 @@ func nodeVerb(a *app) *cobra.Command {
 		},
 	}
 	a.addListFlags(ls)
+	a.addWatchFlag(ls)
 	show := &cobra.Command{
 		Use:   "show NODE",
 		Short: "Show one node and its devices",

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
+	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/workload"
 )
 
@@ -30,7 +31,6 @@ func policyGetVerb(a *app) *cobra.Command {
 		},
 	}
 	a.addListFlags(cmd)
-	_ = cmd.Flags().MarkHidden("watch")
 	return cmd
 }
 
@@ -40,7 +40,7 @@ func (a *app) policyGet(ctx context.Context, what string, formatGiven bool) erro
 		return err
 	}
 	defer c.Close()
-	kind, name, one := strings.Cut(what, "/")
+	kind, name, one := strings.Cut(canonical(what), "/")
 	resp, err := call(ctx, c, sluicev1.OperatorClient.ListPolicies, &sluicev1.ListPoliciesRequest{Kind: kind, Name: name})
 	if err != nil {
 		return err
@@ -66,6 +66,21 @@ func (a *app) policyGet(ctx context.Context, what string, formatGiven bool) erro
 		return showOne(a, resp.GetPolicies()[0], policyKey, func(p *sluicev1.Policy) { _ = policyList().show(a, []*sluicev1.Policy{p}) })
 	}
 	return policyList().show(a, resp.GetPolicies())
+}
+
+// canonical gives a kind its capitals. A kind that this program does not know
+// is left to the server, which may be newer.
+func canonical(what string) string {
+	kind, name, one := strings.Cut(what, "/")
+	for _, k := range config.Kinds {
+		if strings.EqualFold(kind, string(k)) {
+			kind = string(k)
+		}
+	}
+	if one {
+		return kind + "/" + name
+	}
+	return kind
 }
 
 func policyKey(p *sluicev1.Policy) string { return p.GetKind() + "/" + p.GetName() }
@@ -213,7 +228,7 @@ func policyDeleteVerb(a *app) *cobra.Command {
 			if kind, name, ok := strings.Cut(args[0], "/"); !ok || kind == "" || name == "" {
 				return usagef("%q is not of the form KIND/NAME", args[0]).Hint("sluice policy get lists what there is")
 			}
-			return a.apply(cmd.Context(), edit{delete: args}, o, "Delete?")
+			return a.apply(cmd.Context(), edit{delete: []string{canonical(args[0])}}, o, "Delete?")
 		},
 	}
 	o.addFlags(cmd)

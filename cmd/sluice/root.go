@@ -80,6 +80,7 @@ func newRoot(a *app) *cobra.Command {
 			"$XDG_CONFIG_HOME/sluice/config.yaml, or 127.0.0.1:7070, in this order;\n" +
 			"SLUICE_CACERT names the file with the servers' CA, SLUICE_TOKEN or\n" +
 			"SLUICE_TOKEN_FILE the token.\n\n" + exitHelp,
+		Version:       buildVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,

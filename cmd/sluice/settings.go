@@ -20,6 +20,7 @@ const (
 	defaultAddr    = "127.0.0.1:7070"
 	defaultPort    = "7070"
 	defaultTimeout = 10 * time.Second
+	maxContextFile = 64 << 10
 )
 
 // remoteFlags say how to reach a server. There is no flag for the token itself:
@@ -136,6 +137,9 @@ func (a *app) contextValues() (contextValues, error) {
 		return contextValues{}, nil
 	case err != nil:
 		return contextValues{}, &exit{exitFailed, err}
+	}
+	if len(raw) > maxContextFile {
+		return contextValues{}, usagef("%s is larger than %d KiB", path, maxContextFile>>10)
 	}
 	var file contextFile
 	if err := yaml.UnmarshalWithOptions(raw, &file, yaml.Strict()); err != nil {

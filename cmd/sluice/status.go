@@ -20,7 +20,7 @@ func statusVerb(a *app) *cobra.Command {
 		Args:  arguments(),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
 	}
-	cmd.Flags().BoolVarP(&a.view.watch, "watch", "w", false, "show again whenever something changes")
+	a.addWatchFlag(cmd)
 	return a.operator(cmd)
 }
 

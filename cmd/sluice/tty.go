@@ -52,11 +52,11 @@ func (a *app) painter(tty bool) painter {
 	return painter(tty && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb")
 }
 
-// clean replaces control characters, so that no text from elsewhere can drive
-// the reader's terminal.
+// clean replaces control characters and those that reorder or hide text, so
+// that no text from elsewhere can drive or deceive the reader's terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return '\uFFFD'
 		}
 		return r

@@ -44,7 +44,10 @@ func (a *app) addListFlags(cmd *cobra.Command) {
 	f.BoolVar(&a.view.noHeaders, "no-headers", false, "no heads in tables and CSV")
 	f.StringSliceVar(&a.view.columns, "columns", nil, "columns of tables and CSV, by name")
 	f.StringSliceVar(&a.view.sort, "sort", nil, "columns to sort by; -name for descending")
-	f.BoolVarP(&a.view.watch, "watch", "w", false, "show again whenever something changes")
+}
+
+func (a *app) addWatchFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&a.view.watch, "watch", "w", false, "show again whenever something changes")
 }
 
 // operator makes a verb one that talks to a server and shows what it says.
