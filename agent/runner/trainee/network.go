@@ -5,7 +5,7 @@ import "math"
 // Shape and training terms. They are part of the checkpoint's identity.
 const (
 	inputs    = 2
-	hidden    = 24
+	hidden    = 12
 	batch     = 32
 	learnRate = 0.3
 	noise     = 0.12 // of the two moons
