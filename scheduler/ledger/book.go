@@ -15,6 +15,7 @@ package ledger
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/sluice-project/sluice/workload"
@@ -24,9 +25,21 @@ import (
 // pages; hours are kept for good, and everything can be recomputed.
 const KeepClosed = 25 * workload.HourMillis
 
-// keepPerDevice bounds closed intervals of one device; older ones live on in
-// the hours and in the history.
-const keepPerDevice = 256
+// Closed intervals are kept for pages only, so their number is bounded: per
+// device, and for the whole fleet, which a snapshot must hold. Older ones live
+// on in the hours and in the history.
+const (
+	keepMost  = 256
+	keepLeast = 16
+	keepFleet = 1_000_000
+)
+
+// keep is how many closed intervals of one device the book holds.
+func (b *Book) keep() int { return max(keepLeast, min(keepMost, keepFleet/max(len(b.Open), 1))) }
+
+// Prices beyond these bounds (a million units per kWh or per hour) are taken as
+// the bound, so that an hour's integral cannot overflow.
+const maxPrice = 1_000_000_000_000
 
 // Interval is a span of one device's time. To is 0 while it is open.
 type Interval struct {
@@ -38,6 +51,9 @@ type Interval struct {
 	MarkAt     workload.Instant `json:"mark_at,omitempty"`
 	MarkEnergy int64            `json:"mark_energy,omitempty"`
 	MarkYield  int64            `json:"mark_yield,omitempty"`
+	// Likewise for the time in which a price was not known.
+	MarkNoEnergy int64 `json:"mark_no_energy,omitempty"`
+	MarkNoYield  int64 `json:"mark_no_yield,omitempty"`
 }
 
 // Doing is what splits intervals.
@@ -66,17 +82,30 @@ type Booked struct {
 	Revenue    workload.Money `json:"revenue"`
 	Energy     workload.Money `json:"energy"`      // cost; negative when we were paid to draw
 	WattMillis int64          `json:"watt_millis"` // energy in watt-milliseconds
-	Unpriced   int64          `json:"unpriced,omitempty"`
+	// Unpriced is the time in ms for which a price was not known. Where both
+	// prices were missing it may be overstated, up to the whole span.
+	Unpriced int64 `json:"unpriced,omitempty"`
 }
 
 // Net is revenue less energy.
 func (b Booked) Net() workload.Money { return b.Revenue - b.Energy }
 
+// add saturates: 292 MW drawn for a year is all that WattMillis can count.
 func (b *Booked) add(o Booked) {
-	b.Revenue += o.Revenue
-	b.Energy += o.Energy
-	b.WattMillis += o.WattMillis
-	b.Unpriced += o.Unpriced
+	b.Revenue = workload.Money(plus(int64(b.Revenue), int64(o.Revenue)))
+	b.Energy = workload.Money(plus(int64(b.Energy), int64(o.Energy)))
+	b.WattMillis = plus(b.WattMillis, o.WattMillis)
+	b.Unpriced = plus(b.Unpriced, o.Unpriced)
+}
+
+func plus(a, b int64) int64 {
+	switch {
+	case b > 0 && a > math.MaxInt64-b:
+		return math.MaxInt64
+	case b < 0 && a < math.MinInt64-b:
+		return math.MinInt64
+	}
+	return a + b
 }
 
 // Line is one hour's total for one use at one site.
@@ -136,7 +165,8 @@ type Step struct {
 // steps to come, and those of the last day.
 type Energy struct {
 	Now      Step   `json:"now"`
-	Integral int64  `json:"integral"` // micro x ms / kWh
+	Integral int64  `json:"integral"`          // micro x ms / kWh
+	Unknown  int64  `json:"unknown,omitempty"` // ms without a price since the hour began
 	Ahead    []Step `json:"ahead,omitempty"`
 	Past     []Step `json:"past,omitempty"`
 }
@@ -145,13 +175,21 @@ type Energy struct {
 type Yield struct {
 	Now      workload.Hashprice `json:"now"`
 	Known    bool               `json:"known"`
-	Integral int64              `json:"integral"` // micro x ms / h for 10^Scale H/s
+	Integral int64              `json:"integral"`          // micro x ms / h for 10^Scale H/s
+	Unknown  int64              `json:"unknown,omitempty"` // ms without a price since the hour began
 }
 
 // Baseline is what simpler rules would net now, for the whole fleet.
 type Baseline struct {
 	AllMining workload.Rate `json:"all_mining"`
 	AllParked workload.Rate `json:"all_parked"`
+}
+
+// BaseSum integrates the baseline since the hour began, in micro x ms / h, so
+// that the hour's figure does not depend on how often time was advanced.
+type BaseSum struct {
+	AllMining int64 `json:"all_mining"`
+	AllParked int64 `json:"all_parked"`
 }
 
 // Book is the account of a fleet. The zero value is not ready: use New.
@@ -163,6 +201,7 @@ type Book struct {
 	Closed  map[workload.DeviceID][]Interval       `json:"closed"`
 	Hours   []Hour                                 `json:"hours"`
 	Base    Baseline                               `json:"base"`
+	BaseSum BaseSum                                `json:"base_sum"`
 	Joined  map[workload.DeviceID]workload.Instant `json:"joined"`  // start of the device's first interval
 	Elapsed map[workload.DeviceID]int64            `json:"elapsed"` // ms of closed intervals since then
 }
@@ -196,45 +235,21 @@ func hourOf(at workload.Instant) workload.Instant {
 	return at - workload.Instant(r)
 }
 
-// SetEnergy replaces a site's price from the first step on. Steps ascend by
-// instant; those before the book's time count from now.
-func (b *Book) SetEnergy(site workload.SiteName, steps []Step) {
-	e := b.Energy[site]
-	e.Ahead = nil
-	for _, s := range steps {
-		if s.At <= b.At {
-			if s.MicroPerKWh != e.Now.MicroPerKWh || s.Known != e.Now.Known {
-				s.At = b.At
-				e.Now = s
-				e.Past = append(slices.Clone(e.Past), s)
-			}
-			continue
-		}
-		e.Ahead = append(e.Ahead, s)
+// Begin moves an empty-handed book to the first instant that is known: time
+// before the log had a clock is nobody's. Once an hour was counted it does
+// nothing.
+func (b *Book) Begin(at workload.Instant) {
+	if len(b.Hours) > 0 || at < b.At {
+		return
 	}
-	b.Energy[site] = e
-}
-
-// SetYield sets a coin's earning power from now on. The first scale seen stays,
-// so that an integral keeps one unit; a price that needs a finer one loses
-// digits but never magnitude.
-func (b *Book) SetYield(coin workload.CoinName, price workload.Hashprice, known bool) {
-	y, seen := b.Yields[coin]
-	if seen && (y.Now.MicroPerHour != 0 || y.Integral != 0) {
-		price = rescale(price, y.Now.Scale)
+	b.At = at
+	for id, iv := range b.Open { // each alone: order does not matter
+		iv.From, iv.MarkAt = at, at
+		b.Open[id], b.Joined[id] = iv, at
 	}
-	y.Now, y.Known = price, known
-	b.Yields[coin] = y
-}
-
-func rescale(p workload.Hashprice, scale uint8) workload.Hashprice {
-	for ; p.Scale < scale; p.Scale++ {
-		p.MicroPerHour = workload.MulDiv(p.MicroPerHour, 10, 1, workload.Down)
+	for site, e := range b.Energy {
+		b.Energy[site] = Energy{Now: e.Now}
 	}
-	for ; p.Scale > scale; p.Scale-- {
-		p.MicroPerHour /= 10
-	}
-	return p
 }
 
 // Advance moves the book's time, taking price steps and hours as they come. An
@@ -260,13 +275,21 @@ func (b *Book) integrate(to workload.Instant) {
 	span := int64(to - b.At)
 	hour := b.hour()
 	hour.Millis += span
-	hour.AllMining += b.Base.AllMining.Over(span, workload.Down)
-	hour.AllParked += b.Base.AllParked.Over(span, workload.Down)
+	b.BaseSum.AllMining += clampPrice(b.Base.AllMining) * span
+	b.BaseSum.AllParked += clampPrice(b.Base.AllParked) * span
+	hour.AllMining = workload.Rate(b.BaseSum.AllMining).Over(1, workload.Down)
+	hour.AllParked = workload.Rate(b.BaseSum.AllParked).Over(1, workload.Down)
 	for site, e := range b.Energy {
 		e.Integral += e.Now.MicroPerKWh * span
+		if !e.Now.Known {
+			e.Unknown += span
+		}
 		for len(e.Ahead) > 0 && e.Ahead[0].At <= to {
-			e.Now, e.Ahead = e.Ahead[0], e.Ahead[1:]
-			e.Past = append(slices.Clone(e.Past), e.Now)
+			next := e.Ahead[0]
+			e.Ahead = e.Ahead[1:]
+			if next.MicroPerKWh != e.Now.MicroPerKWh || next.Known != e.Now.Known {
+				e.step(next)
+			}
 		}
 		for len(e.Past) > 1 && e.Past[1].At <= to-KeepClosed {
 			e.Past = e.Past[1:]
@@ -275,37 +298,37 @@ func (b *Book) integrate(to workload.Instant) {
 	}
 	for coin, y := range b.Yields {
 		y.Integral += y.Now.MicroPerHour * span
+		if !y.Known {
+			y.Unknown += span
+		}
 		b.Yields[coin] = y
 	}
 	b.At = to
 }
 
+func clampPrice(r workload.Rate) int64 { return max(-maxPrice, min(int64(r), maxPrice)) }
+
 // closeHour books every open interval up to now and starts the integrals anew,
-// which keeps them small.
+// which keeps them small. Sums commute, so the order of the map does not show.
 func (b *Book) closeHour() {
-	for _, id := range b.openIDs() {
-		iv := b.Open[id]
+	for id, iv := range b.Open {
 		b.book(&iv)
-		iv.MarkEnergy, iv.MarkYield = 0, 0
+		iv.MarkEnergy, iv.MarkYield, iv.MarkNoEnergy, iv.MarkNoYield = 0, 0, 0, 0
 		b.Open[id] = iv
 	}
 	for site, e := range b.Energy {
-		e.Integral = 0
+		e.Integral, e.Unknown = 0, 0
 		b.Energy[site] = e
 	}
 	for coin, y := range b.Yields {
-		y.Integral = 0
+		y.Integral, y.Unknown = 0, 0
 		b.Yields[coin] = y
 	}
+	b.BaseSum = BaseSum{}
 }
 
 func (b *Book) openIDs() []workload.DeviceID {
-	ids := make([]workload.DeviceID, 0, len(b.Open))
-	for id := range b.Open {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	return slices.Sorted(maps.Keys(b.Open))
 }
 
 // hour returns the hour that the book's time lies in; time at an exact hour
@@ -340,9 +363,25 @@ func (b *Book) book(iv *Interval) {
 	}
 	h.Lines[j].Millis += span
 	h.Lines[j].Booked.add(got)
-	iv.MarkAt = b.At
-	iv.MarkEnergy = b.Energy[iv.Site].Integral
-	iv.MarkYield = b.Yields[iv.Coin].Integral
+	b.mark(iv)
+}
+
+// mark notes the integrals from which on the interval is not booked yet. The
+// integrals of its site and coin begin here if nothing has needed them before.
+func (b *Book) mark(iv *Interval) {
+	e, seen := b.Energy[iv.Site]
+	if !seen {
+		b.Energy[iv.Site] = e
+	}
+	iv.MarkAt, iv.MarkEnergy, iv.MarkNoEnergy = b.At, e.Integral, e.Unknown
+	iv.MarkYield, iv.MarkNoYield = 0, 0
+	if iv.Coin != "" {
+		y, seen := b.Yields[iv.Coin]
+		if !seen {
+			b.Yields[iv.Coin] = y
+		}
+		iv.MarkYield, iv.MarkNoYield = y.Integral, y.Unknown
+	}
 }
 
 // value is what the time since the mark came to. What we pay is rounded up,
@@ -350,17 +389,21 @@ func (b *Book) book(iv *Interval) {
 func (b *Book) value(iv Interval) Booked {
 	span := int64(b.At - iv.MarkAt)
 	e, y := b.Energy[iv.Site], b.Yields[iv.Coin]
-	got := Booked{WattMillis: iv.Watts * span}
+	got := Booked{WattMillis: workload.MulDiv(iv.Watts, span, 1, workload.Up)}
 	// watts x micro x ms / kWh: 1000 W in a kW and 3.6e6 ms in an hour.
 	got.Energy = workload.Money(workload.MulDiv(iv.Watts, e.Integral-iv.MarkEnergy, 1000*workload.HourMillis, workload.Up))
 	if iv.Hash > 0 {
 		earned := workload.Hashprice{MicroPerHour: y.Integral - iv.MarkYield, Scale: y.Now.Scale}.Gross(iv.Hash)
 		got.Revenue += workload.Money(workload.MulDiv(int64(earned), 1, workload.HourMillis, workload.Down))
 	}
-	got.Revenue += iv.Rate.Over(span, workload.Down)
-	if !e.Now.Known && iv.Watts > 0 || iv.Hash > 0 && !y.Known {
-		got.Unpriced = span
+	got.Revenue = workload.Money(plus(int64(got.Revenue), int64(iv.Rate.Over(span, workload.Down))))
+	if iv.Watts > 0 {
+		got.Unpriced += e.Unknown - iv.MarkNoEnergy
 	}
+	if iv.Hash > 0 {
+		got.Unpriced += y.Unknown - iv.MarkNoYield
+	}
+	got.Unpriced = min(got.Unpriced, span)
 	return got
 }
 
@@ -378,7 +421,9 @@ func (b *Book) Set(id workload.DeviceID, do Doing) {
 	} else if _, seen := b.Joined[id]; !seen {
 		b.Joined[id] = b.At
 	}
-	b.Open[id] = Interval{From: b.At, Doing: do, MarkAt: b.At, MarkEnergy: b.Energy[do.Site].Integral, MarkYield: b.Yields[do.Coin].Integral}
+	iv = Interval{From: b.At, Doing: do}
+	b.mark(&iv)
+	b.Open[id] = iv
 }
 
 func (b *Book) close(id workload.DeviceID, iv Interval) {
@@ -389,99 +434,8 @@ func (b *Book) close(id workload.DeviceID, iv Interval) {
 		return // nothing took place in it
 	}
 	kept := b.Closed[id]
-	for len(kept) > 0 && (kept[0].To <= b.At-KeepClosed || len(kept) >= keepPerDevice) {
+	for len(kept) > 0 && (kept[0].To <= b.At-KeepClosed || len(kept) >= b.keep()) {
 		kept = kept[1:]
 	}
-	b.Closed[id] = append(slices.Clone(kept), iv)
-}
-
-// Peek returns an open interval valued up to now, without booking it.
-func (b *Book) Peek(id workload.DeviceID) (Interval, bool) {
-	iv, ok := b.Open[id]
-	if ok {
-		iv.Booked.add(b.value(iv))
-	}
-	return iv, ok
-}
-
-// History returns a device's intervals since an instant, oldest first, the open
-// one last and valued up to now.
-func (b *Book) History(id workload.DeviceID, since workload.Instant) []Interval {
-	var out []Interval
-	for _, iv := range b.Closed[id] {
-		if iv.To > since {
-			out = append(out, iv)
-		}
-	}
-	if iv, ok := b.Peek(id); ok {
-		out = append(out, iv)
-	}
-	return out
-}
-
-// HoursSince returns the hours from an instant on, the last one with the open
-// intervals valued up to now.
-func (b *Book) HoursSince(since workload.Instant) []Hour {
-	var out []Hour
-	for _, h := range b.Hours {
-		if h.At+workload.HourMillis > since {
-			h.Lines = slices.Clone(h.Lines)
-			out = append(out, h)
-		}
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	last := &out[len(out)-1]
-	for _, id := range b.openIDs() {
-		iv := b.Open[id]
-		if iv.MarkAt == b.At {
-			continue
-		}
-		line := Line{Site: iv.Site, Use: iv.Use.Kind, Coin: iv.Coin, Tenant: iv.Tenant, Sim: iv.Sim}
-		j, ok := slices.BinarySearchFunc(last.Lines, line, Line.compare)
-		if !ok {
-			last.Lines = slices.Insert(last.Lines, j, line)
-		}
-		last.Lines[j].Millis += int64(b.At - iv.MarkAt)
-		last.Lines[j].Booked.add(b.value(iv))
-	}
-	return out
-}
-
-// Totals is the whole book in four numbers, for comparing two of them.
-type Totals struct {
-	DeviceMillis int64 `json:"device_millis"`
-	Booked
-}
-
-// Totals adds up all hours and what is open.
-func (b *Book) Totals() Totals {
-	var t Totals
-	for _, h := range b.HoursSince(-1 << 62) {
-		for _, l := range h.Lines {
-			t.DeviceMillis += l.Millis
-			t.Booked.add(l.Booked)
-		}
-	}
-	return t
-}
-
-// Check verifies the book against itself: each device's intervals add up to
-// exactly the time since it joined, and so do the hours. It returns the first
-// fault found, or nil.
-func (b *Book) Check() error {
-	var sum int64
-	for _, id := range b.openIDs() {
-		iv := b.Open[id]
-		lived := int64(b.At - b.Joined[id])
-		if got := b.Elapsed[id] + int64(b.At-iv.From); got != lived {
-			return workload.Errorf(workload.Internal, "ledger: device %s has %d ms of intervals in %d ms of time", id, got, lived)
-		}
-		sum += lived
-	}
-	if t := b.Totals(); t.DeviceMillis != sum {
-		return workload.Errorf(workload.Internal, "ledger: hours hold %d device-ms, intervals %d", t.DeviceMillis, sum)
-	}
-	return nil
+	b.Closed[id] = append(kept, iv) // never written within: see step
 }

@@ -48,7 +48,7 @@ func (q Quote) Stale(feed *config.Feed, now workload.Instant) bool {
 	if feed != nil && feed.Gate.Stale > 0 {
 		limit = workload.Instant(feed.Gate.Stale.Milliseconds())
 	}
-	return now-q.At > limit
+	return q.At < now-limit // not now-q.At, which a hostile instant could overflow
 }
 
 // Observe takes a new value under the feed's gate and returns the quote now in
@@ -67,7 +67,7 @@ func Observe(old Quote, seen bool, o Observation, gate config.Gate) Quote {
 	if old.Pending != nil && o.At > old.Pending.At && near(*old.Pending, o, *gate.Jump) {
 		return Quote{Observation: o}
 	}
-	if old.Pending != nil && old.Pending.At == o.At {
+	if old.Pending != nil && o.At <= old.Pending.At {
 		return old
 	}
 	old.Pending = &o
@@ -112,14 +112,15 @@ func Yield(set *config.Set, coin workload.CoinName, quotes Quotes, now workload.
 	}
 	if c.Hashprice != nil {
 		q, ok := fresh(c.Hashprice)
-		if !ok || q.Unit != UnitHashprice {
+		if !ok || q.Unit != UnitHashprice || q.Value < 0 {
 			return p, q.At, false
 		}
 		return workload.Hashprice{MicroPerHour: q.Value, Scale: q.Scale}, q.At, true
 	}
 	price, ok1 := fresh(c.Price)
 	difficulty, ok2 := fresh(c.Difficulty)
-	if !ok1 || !ok2 || c.Block == nil || difficulty.Value <= 0 || price.Value < 0 {
+	if !ok1 || !ok2 || price.Unit != UnitPrice || difficulty.Unit != UnitDifficulty || c.Block == nil ||
+		difficulty.Value <= 0 || price.Value < 0 || c.Block.Reward < 0 || c.Block.HashesPerDifficulty < 0 {
 		return p, min(price.At, difficulty.At), false
 	}
 	per := c.Block.HashesPerDifficulty

@@ -2,6 +2,7 @@ package market
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func Options(set *config.Set, model workload.ModelName, devices string) []Option
 	var out []Option
 	for coin := range set.OfKind(config.KindCoin) {
 		pool, fee, ok := poolOf(set, workload.CoinName(coin.Name))
-		if !ok {
+		if !ok || coin.Coin == nil {
 			continue
 		}
 		n := 0
@@ -98,7 +99,7 @@ func poolOf(set *config.Set, coin workload.CoinName) (workload.PoolName, workloa
 	var fee workload.PPM
 	found := false
 	for d := range set.OfKind(config.KindPool) {
-		if d.Pool.Coin == coin && (!found || d.Pool.Fee < fee) {
+		if d.Pool != nil && d.Pool.Coin == coin && (!found || d.Pool.Fee < fee) {
 			best, fee, found = workload.PoolName(d.Name), d.Pool.Fee, true
 		}
 	}
@@ -111,20 +112,11 @@ func minerOf(set *config.Set, algorithm, devices string) (string, workload.PPM, 
 	var fee workload.PPM
 	found := false
 	for d := range set.OfKind(config.KindMiner) {
-		if contains(d.Miner.Algorithms, algorithm) && contains(d.Miner.Devices, devices) && (!found || d.Miner.DevFee < fee) {
+		if d.Miner != nil && slices.Contains(d.Miner.Algorithms, algorithm) && slices.Contains(d.Miner.Devices, devices) && (!found || d.Miner.DevFee < fee) {
 			best, fee, found = d.Name, d.Miner.DevFee, true
 		}
 	}
 	return best, fee, found
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // DeviceClassOf names what a miner must support to drive a device.
@@ -202,17 +194,26 @@ func ConvertQuote(feed, decimal, unit, currency string, at workload.Instant, sou
 		if err != nil {
 			return wrong(err)
 		}
+		if v <= 0 {
+			return wrong(fmt.Errorf("difficulty %q is not positive", decimal))
+		}
 		o.Unit, o.Value = UnitDifficulty, v
 	case strings.HasSuffix(unit, "/kWh") || strings.HasSuffix(unit, "/MWh"):
-		v, _, err := workload.ParseEnergyPrice(strings.TrimSpace(decimal) + " " + unit)
+		v, of, err := workload.ParseEnergyPrice(strings.TrimSpace(decimal) + " " + unit)
 		if err != nil {
 			return wrong(err)
 		}
+		if currency != "" && of != currency {
+			return wrong(fmt.Errorf("unit %q is not in the feed's currency %s", unit, currency))
+		}
 		o.Unit, o.Value = UnitEnergy, v
 	case strings.Count(unit, "/") >= 2:
-		p, _, err := workload.ParseHashprice(strings.TrimSpace(decimal), unit)
+		p, of, err := workload.ParseHashprice(strings.TrimSpace(decimal), unit)
 		if err != nil {
 			return wrong(err)
+		}
+		if currency != "" && of != currency {
+			return wrong(fmt.Errorf("unit %q is not in the feed's currency %s", unit, currency))
 		}
 		o.Unit, o.Value, o.Scale = UnitHashprice, p.MicroPerHour, p.Scale
 	case unit == "" || unit == currency:
