@@ -40,7 +40,7 @@ export function status(now) {
   return {
     servers: ['s1', 's2', 's3'].map((id, i) => ({ id, address: `10.0.0.${i + 1}:7400`, state: i ? 'follower' : 'leader', voter: true })),
     leader: 's1', term: 4, log_index: 88211 + Math.floor((now - NOW) / 1000), config_revision: 118, nodes: nodes().nodes.length, devices: c, ai_share_ppm: share,
-    power_w: { now: watts, cap: 165000 }, money_per_hour: money,
+    power_w: { now: watts, cap: 220000 }, money_per_hour: money,
     plan: { ...plan, at_ms: now - 8000, gap_micro_per_hour: gap, objective_micro_per_hour: money.net, bound_micro_per_hour: money.net + gap },
     currency: 'USD', market_ms: now, market_speed: Number(process.env.SPEED ?? 1), cluster: 'demo', version: '0.1.0-dev', jobs: { queued: 3, active: 6, done: 4 },
     quotes: [
@@ -182,7 +182,7 @@ export function explainGpu(id) {
 let revision = 118;
 const docs = [
   ['Target', 'ai-share', 'kind: Target\nname: ai-share\nmeasure: devices\nof: owned\nuse: training\nmin: 35%\nmax: 60%\ntier: 3\n'],
-  ['Site', 'bratsk-1', 'kind: Site\nname: bratsk-1\nzone: Asia/Irkutsk\npower:\n  cap: 125kW\n  halls:\n    - {name: air,  cap: 48kW, cooling: {pue: 1.28}}\n    - {name: tank, cap: 125kW, cooling: {pue: 1.04}}\ntariff: bratsk-hourly\n'],
+  ['Site', 'bratsk-1', 'kind: Site\nname: bratsk-1\nzone: Asia/Irkutsk\npower:\n  cap: 180kW\n  halls:\n    - {name: air,  cap: 48kW, cooling: {pue: 1.28}}\n    - {name: tank, cap: 130kW, cooling: {pue: 1.04}}\ntariff: bratsk-hourly\n'],
   ['Site', 'odda-2', 'kind: Site\nname: odda-2\nzone: Europe/Oslo\npower: {cap: 40kW, cooling: {pue: 1.08}}\ntariff: odda-hourly\n'],
   ['Tariff', 'bratsk-hourly', 'kind: Tariff\nname: bratsk-hourly\ncurrency: USD\nbands:\n  - {price: 0.040 USD/kWh, days: mon-sun, hours: "00:00-06:00"}\n  - {price: 0.100 USD/kWh}\n'],
   ['Coin', 'KAS', 'kind: Coin\nname: KAS\nalgorithm: kheavyhash\nprice: {feed: kas-usd}\nrisk: {haircut: 4%}\n'],

@@ -18,7 +18,7 @@ export function random(seed) {
 }
 
 const sites = {
-  'bratsk-1': { zone: 'Asia/Irkutsk', cap_w: 125000, base: 0.062, swing: 0.045 },
+  'bratsk-1': { zone: 'Asia/Irkutsk', cap_w: 180000, base: 0.062, swing: 0.045 },
   'odda-2': { zone: 'Europe/Oslo', cap_w: 40000, base: 0.041, swing: 0.012 },
 };
 const racks = [
@@ -28,6 +28,11 @@ const racks = [
   { site: 'bratsk-1', hall: 'tank', rack: 'r02', nodes: ['n11', 'n12', 'n13', 'n14'], per: 8, model: 'RTX 3080', kind: 'gpu', pue: 1.04 },
   { site: 'odda-2', hall: 'h1', rack: 'h01', nodes: ['h01', 'h02', 'h03', 'h04'], per: 8, model: 'H100', kind: 'gpu', pue: 1.08 },
 ];
+// SCALE=n adds n racks of 32 nodes, to see the page with thousands of devices.
+for (let k = 0; k < Number(process.env.SCALE ?? 0); k++) {
+  const nodes = Array.from({ length: 32 }, (_, i) => `x${k}-${i}`);
+  racks.push({ site: 'odda-2', hall: 'h2', rack: `x${k}`, nodes, per: 8, model: 'RTX 3080', kind: 'gpu', pue: 1.08 });
+}
 // Watts at the board and gross USD/h of each way to earn, at the day's mean coin price.
 const profiles = {
   'S19k Pro': { idle: 12, ways: { BTC: { watts: 2760, gross: 0.188, hash: 120e15 } } },
@@ -63,7 +68,7 @@ const coinAt = (coin, ms) => {
   const t = ms / HOUR;
   if (coin === 'BTC') return 1 + 0.02 * Math.sin(t / 5);
   if (coin === 'KAS') return 1 + 0.07 * Math.sin(t / 3.1 + 1.1);
-  return 1.02 + 0.12 * Math.sin(t / 4.3 + 2.2);
+  return 1.0 + 0.06 * Math.sin(t / 2.3 + 2.2);
 };
 
 const reason = (code, text, figures = []) => ({ code, text, figures });
@@ -76,7 +81,7 @@ export function earn(d, use, option, job, ms) {
   let gross = 0;
   if (use === 'mining') {
     board = p.ways[option].watts;
-    gross = p.ways[option].gross * coinAt(option, ms) * d.skill;
+    gross = p.ways[option].gross * coinAt(option, ms) * d.skill * d.taste[option];
   } else if (use === 'training') {
     board = p.train;
     gross = held.find((h) => h[5] === job)?.[6] ?? 0.2;
@@ -114,7 +119,7 @@ export function build() {
   for (const r of racks) {
     for (const n of r.nodes) {
       for (let i = 0; i < r.per; i++) {
-        devices.push({ id: `${r.site}/${n}/${i}`, node: `${r.site}/${n}`, short: n, index: i, ...r, skill: 0.97 + 0.06 * rnd(), nodes: undefined });
+        devices.push({ id: `${r.site}/${n}/${i}`, node: `${r.site}/${n}`, short: n, index: i, ...r, skill: 0.97 + 0.06 * rnd(), taste: { RVN: 0.96 + 0.09 * rnd(), KAS: 1, BTC: 1 }, nodes: undefined });
       }
     }
   }

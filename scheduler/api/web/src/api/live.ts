@@ -30,7 +30,7 @@ export function useLive(client: QueryClient, enabled: boolean): Link {
         const fire = () => {
           due.delete(key);
           last.set(key, Date.now());
-          void client.invalidateQueries({ queryKey: [key] });
+          void client.invalidateQueries({ queryKey: [key] }, { cancelRefetch: false }); // a slow answer is let in
         };
         if (wait <= 0) fire();
         else due.set(key, window.setTimeout(fire, wait));

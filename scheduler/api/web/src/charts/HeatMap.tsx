@@ -146,7 +146,7 @@ function Labels({ lay, scale, onToggle, currency }: Props & { lay: ReturnType<ty
       <b style={{ top: 20, height: 16 }} className="hide-s">Power price</b>
       <span className="mut hide-s" style={{ top: 36, height: 16 }}>{currency}/kWh</span>
       {scale.ticks.map((t) => <span key={t} className="yax" style={{ top: 18 + scale.y(t * 1e6) - 7, height: 14 }}>{money(t * 1e6, scale.digits)}</span>)}
-      {lay.halls.map((h) => <span key={h.key} className="hall" style={{ top: TOP + h.y, height: 18 }}>{h.label}</span>)}
+      {lay.halls.map((h) => <span key={h.key} className="hall" style={{ top: TOP + h.y, height: 18 }}>{h.site ? <span className="hide-s">{h.site} ·</span> : null}{h.label}</span>)}
       {lay.halls.flatMap((h) => h.groups).map((g) => (
         <span key={g.key} style={{ top: TOP + g.y, height: g.open ? 18 : g.h }}>
           <button type="button" aria-expanded={g.open} onClick={() => onToggle(g.key, !g.open)}>{g.open ? '▾' : '▸'} {g.label}</button>

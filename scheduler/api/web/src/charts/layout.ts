@@ -5,7 +5,7 @@ export interface Group {
   key: string; hall: string; label: string; model: string; devices: Gpu[]; open: boolean;
   y: number; h: number; nodes: NodeRows[];
 }
-export interface Hall { key: string; label: string; y: number; groups: Group[] }
+export interface Hall { key: string; site: string; label: string; y: number; groups: Group[] }
 export interface Layout { halls: Hall[]; height: number; rowHeight: number; rows: Gpu[]; refused: string[] }
 
 export const STRIP = 30;
@@ -57,7 +57,7 @@ export function layout(gpus: Gpu[], chosen: Map<string, boolean>): Layout {
   let y = 0;
   for (const hall of [...halls.keys()].sort(byId)) {
     y += out.length ? 6 : 0;
-    const h: Hall = { key: hall, label: sites.size > 1 ? hall.replace('/', ' · ') : hall.split('/').slice(1).join('/') || hall, y, groups: [] };
+    const h: Hall = { key: hall, site: sites.size > 1 && hall.includes('/') ? hall.split('/')[0] : '', label: hall.split('/').slice(1).join('/') || hall, y, groups: [] };
     y += HEAD;
     for (const key of [...halls.get(hall)!.keys()].sort(byId)) {
       const devices = halls.get(hall)!.get(key)!;

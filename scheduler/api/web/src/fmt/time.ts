@@ -66,6 +66,9 @@ export function span(ms: number): string {
   return unit(d, 'd') + (h % 24 ? NBSP + unit(h % 24, 'h') : '');
 }
 
+/** range names the length of an axis: 24 h and not 1 d. */
+export const range = (ms: number): string => (Math.abs(ms - 86400e3) < 300e3 ? 24 + NBSP + 'h' : span(ms));
+
 /** offset of a zone from UTC at an instant, in milliseconds. */
 export function offset(ms: number, zone: string): number {
   const f = format(zone, { year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric', hourCycle: 'h23' });

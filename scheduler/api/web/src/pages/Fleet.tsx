@@ -63,7 +63,7 @@ export function Fleet() {
               <MoneyCard history={money.data} error={money.error} status={s} zone={zone} />
               <ShareCard gpus={list} timeline={timeline.data} status={s} scope={scope} zone={zone} />
             </div>
-            <div className="two">
+            <div className="two even">
               <Needs gpus={list} now={s.market_ms} currency={s.currency} />
               <Card title="Jobs" sub="waiting first, whole cluster">
                 {jobs.error && !jobs.data ? <div className="pad"><Fail error={jobs.error} /></div> : <JobTable jobs={[...(jobs.data ?? [])].sort(byNeed)} now={s.market_ms} currency={s.currency} zone={zone} />}

@@ -8,6 +8,10 @@ import type { PolicyPlan } from '../api/types';
 import { Fail } from '../parts/bits';
 import { Preview } from '../parts/Preview';
 
+// What people change most stands first.
+const first = ['Target', 'Override', 'Calendar', 'Tenant', 'Site', 'Tariff'];
+const rank = (kind: string) => (first.indexOf(kind) + first.length + 1) % (first.length + 1);
+
 const fresh = 'kind: Target\nname: ai-share\nmeasure: devices\nof: owned\nuse: training\nmin: 20%\n';
 
 /** Policies edits one document at a time; a preview shows what it would do before it is applied. */
@@ -16,7 +20,7 @@ export function Policies() {
   const navigate = useNavigate();
   const status = useStatus();
   const list = usePolicies();
-  const docs = useMemo(() => [...(list.data?.policies ?? [])].sort((a, b) => (a.kind + '/' + a.name < b.kind + '/' + b.name ? -1 : 1)), [list.data]);
+  const docs = useMemo(() => [...(list.data?.policies ?? [])].sort((a, b) => rank(a.kind) - rank(b.kind) || (a.kind + '/' + a.name < b.kind + '/' + b.name ? -1 : 1)), [list.data]);
   const chosen = search.doc ?? (docs[0] ? `${docs[0].kind}/${docs[0].name}` : 'new');
   const doc = docs.find((d) => `${d.kind}/${d.name}` === chosen);
   const pick = (key: string) => void navigate({ to: '/policies', search: { doc: key } });
@@ -53,12 +57,20 @@ interface Shown { plan?: PolicyPlan; error?: unknown; text: string; at: number; 
 
 function Editor({ name, yaml, stored, currency, onDone }: { name: string; yaml: string; stored: string; currency: string; onDone: (key: string) => void }) {
   const [text, setText] = useState(yaml);
+  const [from, setFrom] = useState(stored); // the stored text this draft was made from
   const [remove, setRemove] = useState(false);
   const [comment, setComment] = useState('');
   const [shown, show] = useState<Shown | null>(null);
   const [again, setAgain] = useState(0);
   const file = name === 'new' ? 'new.yaml' : name.replace('/', '-').toLowerCase() + '.yaml';
   const changed = text !== stored || remove;
+  const theirs = stored !== from && text !== stored;
+  // Somebody else's change is taken over where nothing was typed, and never undone in silence.
+  useEffect(() => {
+    if (stored === from) return;
+    if (text === from) setText(stored);
+    if (text === from || text === stored) setFrom(stored);
+  }, [stored, from, text]);
   useEffect(() => {
     if (!changed) {
       show(null);
@@ -103,11 +115,18 @@ function Editor({ name, yaml, stored, currency, onDone }: { name: string; yaml: 
         <div className="pad stackv">
           <Textarea aria-label="Document as YAML" value={text} disabled={remove} onChange={(e) => edit(e.currentTarget.value)} autosize minRows={16} maxRows={36} spellCheck={false} />
           <TextInput label="Comment" description="kept with the change" value={comment} onChange={(e) => setComment(e.currentTarget.value)} />
+          {theirs ? (
+            <div className="failure" role="alert">
+              The stored document changed while you were writing. It now reads:
+              <pre className="yaml">{stored || '(removed)'}</pre>
+              <div style={{ display: 'flex', gap: 8 }}><Button onClick={() => { edit(stored); setFrom(stored); }}>Take theirs</Button><Button onClick={() => setFrom(stored)}>Keep mine</Button></div>
+            </div>
+          ) : null}
           {apply.error ? <Fail error={apply.error} /> : null}
           {apply.data ? <p role="status">Applied as revision {apply.data.revision}.</p> : null}
           <div style={{ display: 'flex', gap: 8, justifyContent: 'end' }}>
             {conflict ? <Button onClick={() => { apply.reset(); void client.invalidateQueries({ queryKey: ['policies'] }); setAgain(again + 1); }}>Preview again</Button> : null}
-            <Button variant="filled" disabled={!fits || !changed} loading={apply.isPending} onClick={() => apply.mutate()}>{remove ? 'Remove the document' : 'Apply'}</Button>
+            <Button variant="filled" disabled={!fits || !changed || theirs} loading={apply.isPending} onClick={() => apply.mutate()}>{remove ? 'Remove the document' : 'Apply'}</Button>
           </div>
           <p className="xs mut">The same by hand: sluice policy apply -f {file}{shown?.plan ? ` --check-index ${shown.plan.check_index}` : ''}</p>
         </div>

@@ -10,7 +10,7 @@ import { countKeys } from '../charts/Strip';
 import type { Grid } from '../fmt/csv';
 import { count, money, perKWh, power } from '../fmt/number';
 import { sentence } from '../fmt/reason';
-import { span, stamp } from '../fmt/time';
+import { range, stamp } from '../fmt/time';
 import { parseUse, useText } from '../fmt/use';
 import { colour, colourings, type Colouring } from '../theme/colouring';
 import { Swatch } from '../theme/fills';
@@ -72,7 +72,7 @@ export function HeatCard({ gpus, timeline, error, zone, colouring, open, hours, 
   return (
     <div style={{ marginTop: 14 }}>
       <Card
-        title="What each device did" sub={from ? `${span(Math.min(to - from, hours * 3600e3))} until now; right of now: what is ordered` : 'what was recorded'} grid={timeline ? grid : undefined} file={`sluice-timeline-${hours}h`}
+        title="What each device did" sub={from ? `${range(to - from)} past, then what is ordered` : 'what was recorded'} grid={timeline ? grid : undefined} file={`sluice-timeline-${hours}h`}
         tools={
           <>
             <span className="hide-s"><SegmentedControl aria-label="Colour by" value={colouring} onChange={(v) => onChange({ colour: v === 'use' ? undefined : (v as Colouring) })} data={colourings.map((c) => ({ value: c, label: { use: 'Use', net: `Net ${status.currency}/h`, watts: 'Watts', health: 'Health' }[c] }))} /></span>
@@ -87,7 +87,7 @@ export function HeatCard({ gpus, timeline, error, zone, colouring, open, hours, 
             gpus={gpus} of={of} prices={prices} thresholds={thresholds} from={from} to={to} zone={zone} currency={status.currency} colour={paint} ordered={colouring === 'use'}
             chosen={chosen} onToggle={toggle} onOpen={(id) => void navigate({ to: '/why/gpu/$', params: { _splat: id } })} hallNote={note}
             link={(id) => <Link className="lnk" to="/why/gpu/$" params={{ _splat: id }}>Why this device</Link>}
-            label={`What ${gpus.length} devices did over ${span(to - from)}. Arrows move by device and by interval, Enter opens why, Escape leaves. The same is under Table.`}
+            label={`What ${gpus.length} devices did over ${range(to - from)}. Arrows move by device and by interval, Enter opens why, Escape leaves. The same is under Table.`}
           />
         ) : timeline ? <p className="note">Nothing is recorded yet.</p> : <p className="note" role="status">Asking the server…</p>}
       </Card>

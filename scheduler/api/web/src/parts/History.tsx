@@ -4,7 +4,7 @@ import { timeTicks } from '../charts/axis';
 import { pack } from '../charts/pack';
 import { money } from '../fmt/number';
 import { sentence } from '../fmt/reason';
-import { clock, span, stamp, when } from '../fmt/time';
+import { clock, range, stamp, when } from '../fmt/time';
 import { colourKey, parseUse, useText } from '../fmt/use';
 import { fill, isPattern } from '../theme/fills';
 import { slot } from '../theme/slots';
@@ -25,7 +25,7 @@ export function History({ e, zone }: { e: GpuExplanation; zone: string }) {
   const ticks = timeTicks(from, to, zone, Math.max(2, Math.floor(width / 110))).filter((t) => x(t.at) > 14 && x(t.at) < width - 120);
   const newest = [...list].reverse();
   return (
-    <Card title="What it did" sub={`${span(to - from)} until now`} file="sluice-history" grid={() => ({
+    <Card title="What it did" sub={`${range(to - from)} until now`} file="sluice-history" grid={() => ({
       head: [`from (${zone})`, `to (${zone})`, 'use', 'W', `revenue ${e.currency}`, `energy ${e.currency}`, `net ${e.currency}`, 'code', 'why', 'plan'],
       rows: newest.map((i) => [stamp(i.from_ms, zone), i.to_ms ? stamp(i.to_ms, zone) : '', useText(use(i)), i.watts, money(i.revenue, 4), money(-i.energy, 4), money(i.revenue - i.energy, 4), i.reason?.code ?? '', sentence(i.reason, e.currency, zone), i.plan]),
     })}>

@@ -54,14 +54,14 @@ export function Kpis({ status: s, gpus, scope, history }: { status: Status; gpus
       <div className="kpi">
         <div className="l">Gap, proven {scope ? <span className="mut">whole plan</span> : null}</div>
         <div className="v">{fixed(s.plan.gap_ppm, 1e4, 2)}<span className="u">%</span></div>
-        <div className="s">at most {money(s.plan.gap_micro_per_hour, s.plan.gap_micro_per_hour < 1e6 ? 4 : 2)} {per} more</div>
+        <div className="s">at most {money(s.plan.gap_micro_per_hour, s.plan.gap_micro_per_hour < 1e6 ? 3 : 2)} {per} more</div>
       </div>
     </section>
   );
 }
 
 const bounds = (min: number, max: number) =>
-  [min >= 0 ? `at least ${share(min)}` : '', max >= 0 && min < 0 ? `at most ${share(max)}` : ''].filter(Boolean).join(', ') || 'no bound';
+  [min >= 0 ? `target ${share(min)}` : '', max >= 0 && min < 0 ? `at most ${share(max)}` : ''].filter(Boolean).join(', ') || 'no bound';
 
 function prices(s: Status, gpus: Gpu[]): string {
   const sites = s.sites.filter((x) => gpus.some((g) => g.site === x.name));

@@ -49,7 +49,7 @@ export function ShareCard({ gpus, timeline, status: s, scope, zone }: { gpus: Gp
   });
   const digits = data && Math.max(...data.kw, 0) < 100 ? 2 : 0;
   return (
-    <Card title="Target and power" sub="share of GPUs training; power at the meter" grid={data ? grid : undefined} file="sluice-share-power">
+    <Card title="Target and power" sub="GPUs training; power at the meter" grid={data ? grid : undefined} file="sluice-share-power">
       {!data ? <p className="note" role="status">Asking the server…</p> : (
         <>
           <LineChart xs={data.xs} series={shares} to={data.to} zone={zone} unit="% of GPUs" height={150} digits={1}

@@ -3,13 +3,14 @@ import type { Gpu, SiteStatus } from '../api/types';
 import { Cells, Strip } from '../charts/Strip';
 import { count, money, power } from '../fmt/number';
 import { sum, tree, type Branch } from '../fmt/scope';
+import { abnormal } from '../fmt/use';
 
 /** Tree filters everything right of it. Arrows open, close and move. */
 export function Tree({ gpus, scope, onScope, sites, currency }: { gpus: Gpu[]; scope: string; onScope: (path: string) => void; sites: SiteStatus[]; currency: string }) {
   const root = useMemo(() => tree(gpus), [gpus]);
   const [toggled, setToggled] = useState(new Map<string, boolean>());
   const [focus, setFocus] = useState<string | null>(null);
-  const isOpen = (b: Branch) => toggled.get(b.path) ?? (b.level < 2 || scope === b.path || scope.startsWith(b.path + '/') || (b.level === 2 && root.devices.length <= 400));
+  const isOpen = (b: Branch) => toggled.get(b.path) ?? (b.level < 2 || scope === b.path || scope.startsWith(b.path + '/') || (b.level === 2 && root.devices.length <= 400) || (b.level === 3 && b.devices.length <= 96 && b.devices.some((g) => abnormal.includes(g.use))));
   const visible: Branch[] = [];
   const walk = (b: Branch) => {
     visible.push(b);
