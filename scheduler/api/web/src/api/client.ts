@@ -1,6 +1,7 @@
 import type {
   GpuExplanation, Gpu, Job, JobExplanation, MoneyHistory, Node, Policy, PolicyChange, PolicyPlan, Status, Timeline,
 } from './types';
+import * as normal from './normal';
 import { token } from './token';
 
 /** ApiError is the server's refusal: a sentence, and the next step if it named one. */
@@ -68,19 +69,21 @@ async function post<T>(path: string, document: string | undefined, query?: Query
 }
 
 export const api = {
-  status: (s?: AbortSignal) => get<Status>('status', {}, s),
+  status: (s?: AbortSignal) => get<Status>('status', {}, s).then((r) => normal.complete(normal.status, r)),
   nodes: (s?: AbortSignal) => get<{ nodes: Node[] }>('nodes', {}, s).then((r) => r.nodes ?? []),
-  gpus: (s?: AbortSignal) => get<{ gpus: Gpu[] }>('gpus', {}, s).then((r) => r.gpus ?? []),
-  jobs: (all: boolean, s?: AbortSignal) => get<{ jobs: Job[] }>('jobs', { all }, s).then((r) => r.jobs ?? []),
-  timeline: (hours: number, s?: AbortSignal) => get<Timeline>('timeline', { hours }, s),
-  money: (hours: number, s?: AbortSignal) => get<MoneyHistory>('money', { hours }, s),
-  explainGpu: (id: string, s?: AbortSignal) => get<GpuExplanation>('explain/gpus/' + idPath(id), {}, s),
-  explainJob: (id: string, s?: AbortSignal) => get<JobExplanation>('explain/jobs/' + encodeURIComponent(id), {}, s),
+  gpus: (s?: AbortSignal) => get<{ gpus: Gpu[] }>('gpus', {}, s).then((r) => normal.complete([normal.gpu], r.gpus)),
+  jobs: (all: boolean, s?: AbortSignal) => get<{ jobs: Job[] }>('jobs', { all }, s).then((r) => normal.complete([normal.job], r.jobs)),
+  timeline: (hours: number, s?: AbortSignal) => get<Timeline>('timeline', { hours }, s).then((r) => ({ ...r, devices: r.devices ?? [], energy: r.energy ?? [] })),
+  money: (hours: number, s?: AbortSignal) => get<MoneyHistory>('money', { hours }, s).then((r) => ({ ...r, points: r.points ?? [] })),
+  explainGpu: (id: string, s?: AbortSignal) => get<GpuExplanation>('explain/gpus/' + idPath(id), {}, s).then((r) => normal.complete(normal.gpuExplanation, r)),
+  explainJob: (id: string, s?: AbortSignal) => get<JobExplanation>('explain/jobs/' + encodeURIComponent(id), {}, s).then((r) => normal.complete(normal.jobExplanation, r)),
   policies: (s?: AbortSignal) => get<{ policies: Policy[]; revision: number; invalid: string[] }>('policies', {}, s),
   submit: (document: string, file: string, dry_run: boolean, request_id: string) =>
-    post<{ id: string; log_index: number; job: Job }>('jobs', document, { file, dry_run, request_id }),
+    post<{ id: string; log_index: number; job: Job }>('jobs', document, { file, dry_run, request_id })
+      .then((r) => ({ ...r, job: normal.complete(normal.job, r.job) })),
   cancel: (id: string) => post<Job>(`jobs/${encodeURIComponent(id)}/cancel`, undefined),
-  planPolicy: (document: string, file: string, del: string[]) => post<PolicyPlan>('policies/plan', document, { file, delete: del }),
+  planPolicy: (document: string, file: string, del: string[]) => post<PolicyPlan>('policies/plan', document, { file, delete: del }).then((r) => normal.complete(normal.policyPlan, r)),
   applyPolicy: (document: string, file: string, del: string[], check_index: number, comment: string) =>
-    post<{ revision: number; changes: PolicyChange[] }>('policies', document, { file, delete: del, check_index, comment }),
+    post<{ revision: number; changes: PolicyChange[] }>('policies', document, { file, delete: del, check_index, comment })
+      .then((r) => ({ ...r, changes: r.changes ?? [] })),
 };

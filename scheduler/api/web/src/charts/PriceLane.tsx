@@ -40,7 +40,7 @@ export function PriceLane({ prices, thresholds, from, to, x, width }: {
         {drawn.map((t) => <path key={t.label} d={`M0 ${scale.y(t.value).toFixed(1)}H${width}`} style={{ stroke: 'var(--ink-3)', strokeDasharray: '2 3' }} />)}
         {lines.map((l, i) => <path key={l.site} d={l.d} style={{ fill: 'none', stroke: 'var(--ink)', strokeWidth: 1.4, strokeDasharray: i ? '5 2' : undefined }} />)}
       </svg>
-      {drawn.map((t, i) => <span key={t.label} className="pl" style={{ left: `${30 + 22 * (i % 3)}%`, top: labels[i] }}>{t.label}</span>)}
+      {drawn.map((t, i) => <span key={t.label} className="pl hide-s" style={{ left: `${30 + 22 * (i % 3)}%`, top: labels[i] }}>{t.label}</span>)}
       {lines.length > 1 ? lines.map((l, i) => <span key={l.site} className="pl" style={{ right: width - x(to) + 6, top: names[i] }}>{l.site}</span>) : null}
     </div>
   );

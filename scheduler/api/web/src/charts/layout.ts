@@ -29,7 +29,9 @@ export function layout(gpus: Gpu[], chosen: Map<string, boolean>): Layout {
     const rack = [hall, g.rack || '-', g.model].join('/');
     if (!halls.has(hall)) halls.set(hall, new Map());
     const racks = halls.get(hall)!;
-    racks.set(rack, [...(racks.get(rack) ?? []), g]);
+    const list = racks.get(rack);
+    if (list) list.push(g);
+    else racks.set(rack, [g]);
   }
   const sites = new Set(sorted.map((g) => g.site));
   let free = FIRST;
@@ -72,7 +74,11 @@ export function layout(gpus: Gpu[], chosen: Map<string, boolean>): Layout {
       } else {
         y += HEAD;
         const nodes = new Map<string, Gpu[]>();
-        for (const d of devices) nodes.set(d.node, [...(nodes.get(d.node) ?? []), d]);
+        for (const d of devices) {
+          const list = nodes.get(d.node);
+          if (list) list.push(d);
+          else nodes.set(d.node, [d]);
+        }
         for (const [node, list] of nodes) {
           const nh = Math.max(list.length * rowHeight, 14);
           g.nodes.push({ node, label: node.split('/').pop()!, y, h: nh, devices: list });

@@ -56,7 +56,7 @@ function Page({ e, s }: { e: GpuExplanation; s: Status }) {
         <div className="stackv">
           <section className="card" aria-label="Verdict">
             <p className="verdict">{e.verdict}</p>
-            <Margin b={e.now} coin={colourKey(use, slot)} currency={e.currency} parked={e.alternatives.find((a) => a.use === 'parked')?.money} />
+            <Margin b={e.now} coin={colourKey(use, slot)} pays={use.kind === 'training' ? 'what the job pays' : use.kind === 'mining' ? `what ${use.coin} pays for its hash rate, after fees` : 'nothing is paid'} currency={e.currency} parked={e.alternatives.find((a) => a.use === 'parked')?.money} />
             <Thresholds e={e} />
             <div className="rec">
               <span>plan {e.plan.id} · gap {share(e.plan.gap_ppm, 2)} proven · prices {span(e.quote_age_ms)} old</span>
@@ -75,10 +75,10 @@ function Page({ e, s }: { e: GpuExplanation; s: Status }) {
   );
 }
 
-function Margin({ b, coin, currency, parked }: { b: Breakdown; coin: string; currency: string; parked: Breakdown | undefined }) {
+function Margin({ b, coin, pays, currency, parked }: { b: Breakdown; coin: string; pays: string; currency: string; parked: Breakdown | undefined }) {
   const parts: [string, number, string, string][] = [
-    ['gross', b.gross, `var(--u-${/^(btc|kas|rvn|coinx|train)$/.test(coin) ? coin : 'park'})`, 'what the pool or the job pays'],
-    ['− risk', -b.risk, 'var(--ink-3)', 'haircut for the price moving before it is sold; not booked'],
+    ['gross', b.gross, `var(--u-${/^(btc|kas|rvn|coinx|train)$/.test(coin) ? coin : 'park'})`, pays],
+    ['− risk', -b.risk, 'var(--ink-3)', b.risk ? 'haircut for the price moving before it is sold; not booked' : 'none'],
     ['− energy', -b.energy, 'var(--ink-3)', `${power(b.watts)} × ${perKWh(b.energy_micro_per_kwh, currency)}${b.pue_ppm ? `, PUE ${fixed(b.pue_ppm, 1e6, 2)} included` : ''}`],
   ];
   // One axis from the lowest running sum to the highest; zero is always on it.

@@ -81,6 +81,7 @@ export function HeatCard({ gpus, timeline, error, zone, colouring, open, hours, 
         }
       >
         <Legend gpus={gpus} colouring={colouring} label={(k) => paint.label(k, status.currency)} keys={paint.order} />
+        {thresholds.length ? <p className="only-s sm sec"><span style={{ display: 'block', padding: '6px 10px 0' }}>Dotted: {thresholds.map((t) => t.label).join(', ')}.</span></p> : null}
         {error && !timeline ? <div className="pad"><Fail error={error} /></div> : null}
         {timeline && to > from ? (
           <HeatMap

@@ -34,7 +34,7 @@ export function JobTable({ jobs, now, currency, zone, full }: { jobs: Job[]; now
                   ? <>step {count(j.progress.step)} of {count(j.progress.steps)}{j.progress.note ? ', ' + j.progress.note : ''}</>
                   : <><Code>{j.reason?.code ?? ''}</Code> {sentence(j.reason, currency, zone)}</>}
               </td>
-              <td className="num">{j.phase === 'active' && j.width !== j.gpus ? `${j.width} of ${j.gpus}` : j.gpus}<span className="only-s"> GPUs</span></td>
+              <td className="num">{j.phase === 'active' && j.width !== j.gpus ? `${j.width} of ${j.gpus}` : j.gpus}<span className="only-s">{j.gpus === 1 ? ' GPU' : ' GPUs'}</span></td>
               {full ? <><td className="num hide-s">{money(j.bid_micro_per_hour, 3)}</td><td className="nw sec hide-s">{when(j.submitted_ms, now, zone)}</td></> : null}
               <td className="num sec hide-s">{since(j, now)}</td>
             </tr>

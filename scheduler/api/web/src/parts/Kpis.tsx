@@ -54,7 +54,7 @@ export function Kpis({ status: s, gpus, scope, history }: { status: Status; gpus
       <div className="kpi">
         <div className="l">Gap, proven {scope ? <span className="mut">whole plan</span> : null}</div>
         <div className="v">{fixed(s.plan.gap_ppm, 1e4, 2)}<span className="u">%</span></div>
-        <div className="s">at most {money(s.plan.gap_micro_per_hour, s.plan.gap_micro_per_hour < 1e6 ? 3 : 2)} {per} more</div>
+        <div className="s">at most {money(s.plan.gap_micro_per_hour, s.plan.gap_micro_per_hour < 1e5 ? 4 : 2)} {per} more</div>
       </div>
     </section>
   );
@@ -85,5 +85,5 @@ function Spark({ history }: { history: MoneyHistory }) {
   if (v.length < 3) return null;
   const [lo, hi] = [Math.min(...v), Math.max(...v)];
   const d = v.map((n, i) => `${i ? 'L' : 'M'}${((i / (v.length - 1)) * 84).toFixed(1)} ${(20 - ((n - lo) / (hi - lo || 1)) * 18).toFixed(1)}`).join('');
-  return <svg className="spk" width="84" height="22" viewBox="0 0 84 22" aria-hidden="true"><path d={d} style={{ fill: 'none', stroke: 'var(--ink-3)', strokeWidth: 1.4 }} /></svg>;
+  return <svg className="spk" width="64" height="22" viewBox="0 0 84 22" preserveAspectRatio="none" aria-hidden="true"><path d={d} style={{ fill: 'none', stroke: 'var(--ink-3)', strokeWidth: 1.4 }} /></svg>;
 }

@@ -37,7 +37,7 @@ export function MoneyCard({ history, error, status, zone }: { history: MoneyHist
     ]),
   });
   return (
-    <Card title="Money per hour" sub={t && points.length ? `${money(t.net, 0)} ${status.currency} net in ${points.length} h; all mining ${money(t.all_mining, 0)}` : 'whole cluster'} grid={history ? grid : undefined} file="sluice-money">
+    <Card title="Money per hour" sub={t && points.length ? `whole cluster, ${money(t.net, 0)} ${status.currency} net in ${points.length} h; all mining ${money(t.all_mining, 0)}` : 'whole cluster'} grid={history ? grid : undefined} file="sluice-money">
       {error && !history ? <div className="pad"><Fail error={error} /></div> : points.length === 0 ? <p className="note">Nothing is booked yet; the first market hour is running.</p> : (
         <>
           <LineChart xs={xs} series={net} to={end} zone={zone} unit={`net, ${per}, against simpler rules at the same prices`} height={170} digits={digits}

@@ -1,6 +1,6 @@
 import { useEffect, useState, type FormEvent } from 'react';
 import { ActionIcon, Button, PasswordInput, useMantineColorScheme } from '@mantine/core';
-import { Link, Outlet } from '@tanstack/react-router';
+import { Link, Outlet, useLocation } from '@tanstack/react-router';
 import { ApiError } from '../api/client';
 import { useLive, type Link as LiveLink } from '../api/live';
 import { client, useStatus } from '../api/queries';
@@ -16,6 +16,8 @@ export function Shell() {
   const status = useStatus();
   const refused = status.error instanceof ApiError && status.error.status === 401;
   const link = useLive(client, status.isSuccess);
+  const { pathname } = useLocation();
+  const on = (part: string) => (pathname.includes(part) ? 'active' : undefined);
   // Before the first answer, and after the server was gone, keep asking.
   useEffect(() => {
     if (!status.isError || refused) return;
@@ -29,8 +31,8 @@ export function Shell() {
       <header className="top">
         <Link className="brand" to="/"><Mark />Sluice</Link>
         <nav className="nav" aria-label="Pages">
-          <Link to="/" activeOptions={{ exact: true, includeSearch: false }}>Fleet</Link>
-          <Link to="/jobs">Jobs</Link>
+          <Link to="/" className={on('/why/gpu/')} activeOptions={{ exact: true, includeSearch: false }}>Fleet</Link>
+          <Link to="/jobs" className={on('/why/job/')}>Jobs</Link>
           <Link to="/policies">Policies</Link>
         </nav>
         <span className="grow" />
