@@ -395,3 +395,29 @@ func (t tokenStore) Bearer(id string) (identity.BearerRecord, bool) {
 	}
 	return rec, ok
 }
+
+// WaitFor waits until the state satisfies a condition.
+func (s *Server) WaitFor(ctx context.Context, ok func(*state.View) bool) error {
+	for {
+		changed := s.machine.Changed()
+		if ok(s.machine.View()) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+	}
+}
+
+// PolicySource is where this server keeps the policy.
+func (s *Server) PolicySource() config.Source { return s.source }
+
+// MarketNow is the market clock.
+func (s *Server) MarketNow() workload.Instant { return s.marketNow(s.machine.View()) }
+
+// HasPeople reports whether anybody has a token, HasJobs whether any job was
+// ever submitted.
+func (s *Server) HasPeople() bool { return len(s.machine.View().Bearers) > 0 }
+func (s *Server) HasJobs() bool   { return s.machine.View().NextJob > 1 }

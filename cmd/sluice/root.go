@@ -26,6 +26,11 @@ var verbs = []func(*app) *cobra.Command{
 	explainVerb,
 	policyVerb,
 	ledgerVerb,
+	tokenVerb,
+	devVerb,
+	serverVerb,
+	agentVerb,
+	practiceVerb,
 	versionVerb,
 }
 

@@ -280,6 +280,9 @@ func (r *Replica) Leader() (leader Server, ok bool) {
 	return r.leader, r.leader.ID != ""
 }
 
+// Address is how peers reach this server's Raft.
+func (r *Replica) Address() string { return string(r.trans.LocalAddr()) }
+
 // IsLeader reports whether this server leads as far as it knows. Before an
 // action that must not come from a leader of the past, call VerifyLeader.
 func (r *Replica) IsLeader() bool { return r.raft.State() == raft.Leader }
