@@ -1,0 +1,51 @@
+# The two commands of a newcomer are `make run` and `make test`.
+SHELL := /bin/bash
+GO ?= go
+# go-nvml's deprecation warnings are not ours to fix.
+export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
+# Builds use a temporary directory of their own: cgo would take a stray nvml.h
+# from a shared one.
+PRIVATE = tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && export TMPDIR="$$tmp" &&
+
+.PHONY: run build test deps bench web generate lint
+
+## run: build and start a small cluster in this terminal (needs Go alone)
+run: build
+	@exec ./sluice dev $(ARGS)
+
+build:
+	@$(PRIVATE) $(GO) build -trimpath -o sluice ./cmd/sluice
+
+## test: everything that must pass
+test: deps
+	@$(PRIVATE) $(GO) vet ./... && $(GO) build -o "$$tmp/testsum" ./deploy/tools/testsum/main.go && \
+	set -o pipefail && { $(GO) test -race -json $(TESTFLAGS) ./... ; } | "$$tmp/testsum" $(if $(SKIPS),-skips $(SKIPS))
+
+# What the tests use of Debian: gcc for the race detector and NVML, chromium for
+# the page, procps to look at processes.
+DEBIAN = gcc libc6-dev chromium procps
+## deps: install what the tests need (Debian, as root; NO_DEPS=1 declines)
+deps:
+	@missing=""; for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ -n "$(NO_DEPS)" ]; then echo "deps: declined; tests that need$$missing will skip or fail"; exit 0; fi; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then echo "deps: please install what corresponds to Debian's$$missing (or set NO_DEPS=1)"; exit 0; fi; \
+	echo "deps: installing$$missing (set NO_DEPS=1 to decline)"; \
+	DEBIAN_FRONTEND=noninteractive apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+
+## bench: the table of figures
+bench: build
+	@$(PRIVATE) $(GO) run ./deploy/tools/bench/main.go -sluice ./sluice
+
+## web: rebuild the dashboard (needs Node.js and npm)
+web:
+	cd scheduler/api/web && npm ci --no-audit --no-fund && npm test && npm run build
+
+## generate: rebuild the generated code; the tools are built from their own module
+generate:
+	@$(PRIVATE) cd deploy/tools/buf && GOBIN="$$tmp/bin" $(GO) install tool && cd ../../../proto && PATH="$$tmp/bin:$$PATH" buf lint && PATH="$$tmp/bin:$$PATH" buf generate
+
+## lint: formatting and vet
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@$(PRIVATE) $(GO) vet ./...
