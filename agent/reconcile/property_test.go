@@ -90,7 +90,7 @@ func (w *world) step(e Event) {
 
 func (w *world) start(run Run) {
 	for i, d := range run.Devices {
-		if w.disk.Epochs[d] < run.Epochs[i] {
+		if w.disk.Epochs[d] != run.Epochs[i] {
 			w.t.Fatalf("%s starts under epoch %d of %s, persisted is %d", run.ID, run.Epochs[i], d, w.disk.Epochs[d])
 		}
 		for _, p := range w.procs {
