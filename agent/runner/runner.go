@@ -56,6 +56,8 @@ type Spec struct {
 	Signal   unix.Signal
 	Grace    time.Duration
 	Meta     json.RawMessage // given back on adoption
+	// MakeDir is made before the start and belongs to the workload's account.
+	MakeDir string
 }
 
 // Run is one live workload.
@@ -141,13 +143,27 @@ func (r *Runner) start(ctx context.Context, spec Spec) (Run, error) {
 	if err := os.Mkdir(dir, 0o711); err != nil {
 		return Run{}, err
 	}
-	run, err := r.launch(ctx, dir, file)
+	if spec.MakeDir != "" {
+		err = makeDir(spec.MakeDir, file)
+	}
+	var run Run
+	if err == nil {
+		run, err = r.launch(ctx, dir, file)
+	}
 	if err != nil {
 		r.abandon(dir)
 		return Run{}, err
 	}
 	run.Meta = spec.Meta
 	return run, nil
+}
+
+func makeDir(dir string, file shim.Spec) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil || !file.Switch {
+		return err
+	}
+	// Lchown: a link put there beforehand must not hand away what it names.
+	return os.Lchown(dir, int(file.UID), int(file.GID))
 }
 
 func (r *Runner) launch(ctx context.Context, dir string, file shim.Spec) (Run, error) {
@@ -338,4 +354,14 @@ func (r *Runner) Close() {
 			return
 		}
 	}
+}
+
+// Remember replaces the note that Adopt gives back for a run.
+func (r *Runner) Remember(id string, meta json.RawMessage) error {
+	var spec shim.Spec
+	if err := shim.ReadJSON(r.Dir(id), shim.SpecFile, &spec); err != nil {
+		return err
+	}
+	spec.Meta = meta
+	return shim.WriteJSON(r.Dir(id), shim.SpecFile, spec, false)
 }
