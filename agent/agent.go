@@ -118,6 +118,7 @@ type Agent struct {
 	state   reconcile.State
 	record  record
 	dirty   bool // record differs from the disk in something that can wait
+	failed  bool // the newest save did not succeed
 	workers map[reconcile.RunID]*worker
 	session *session
 	samples samples
@@ -191,7 +192,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer cancel()
 	a.ctx = ctx
 	a.discover(ctx)
-	if err := a.adopt(ctx); err != nil {
+	if err := a.adopt(); err != nil {
 		return err
 	}
 	a.wg.Go(func() { a.connectLoop(ctx) })
@@ -211,9 +212,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		case call := <-a.calls:
 			call()
 		case end := <-a.runner.Ends():
-			a.ended(ctx, end)
+			a.ended(end)
 		case <-tick.C:
-			a.apply(ctx, reconcile.Tick{})
+			a.apply(reconcile.Tick{})
 		case <-heartbeat.C:
 			a.heartbeat()
 		case <-save.C:
@@ -264,9 +265,17 @@ func (a *Agent) leave(cancel context.CancelFunc) error {
 // Close lets go of hardware and data directory. Run must have returned.
 func (a *Agent) Close() error { return errors.Join(a.devices.Close(), a.store.close()) }
 
-// discover asks the drivers and says once what each one's trouble is.
+// discover asks the drivers for the first time.
 func (a *Agent) discover(ctx context.Context) {
-	for _, s := range a.devices.Discover(ctx) {
+	a.judged(a.devices.Discover(ctx))
+	if slots := a.devices.Slots(); len(slots) != len(a.record.Slots) {
+		a.record.Slots, a.dirty = slots, true
+	}
+}
+
+// judged says once what each driver's trouble is.
+func (a *Agent) judged(status []device.DriverStatus) {
+	for _, s := range status {
 		text := ""
 		if s.Err != nil {
 			text = s.Err.Error()
@@ -281,7 +290,6 @@ func (a *Agent) discover(ctx context.Context) {
 			a.config.Log.Info("driver", "driver", s.Driver, "devices", s.Devices)
 		}
 	}
-	a.record.Slots = a.devices.Slots()
 }
 
 // discoverEvery is how often drivers are asked for new and lost devices.
@@ -303,16 +311,7 @@ func (a *Agent) discoverLoop(ctx context.Context) {
 }
 
 func (a *Agent) rediscovered(before []workload.Device, status []device.DriverStatus) {
-	for _, s := range status {
-		text := ""
-		if s.Err != nil {
-			text = s.Err.Error()
-		}
-		if a.drivers[s.Driver] != text {
-			a.drivers[s.Driver] = text
-			a.config.Log.Warn("driver", "driver", s.Driver, "devices", s.Devices, "error", s.Err)
-		}
-	}
+	a.judged(status)
 	known := map[workload.DeviceID]workload.Device{}
 	for _, d := range before {
 		known[d.ID] = d
@@ -330,7 +329,7 @@ func (a *Agent) rediscovered(before []workload.Device, status []device.DriverSta
 }
 
 // adopt takes over what an earlier agent of this node left running.
-func (a *Agent) adopt(ctx context.Context) error {
+func (a *Agent) adopt() error {
 	live, ended, err := a.runner.Adopt()
 	if err != nil {
 		return workload.Errorf(workload.Unavailable, "adopt workloads: %w", err)
@@ -345,8 +344,9 @@ func (a *Agent) adopt(ctx context.Context) error {
 		}
 		m.Run.PID, m.Run.StartTicks, m.Run.Deadline = int64(l.State.Work.PID), l.State.Work.StartTicks, time.Duration(l.State.Deadline)
 		event.Live = append(event.Live, m.Run)
-		w := a.worker(ctx, m)
-		w.began()
+		w := a.worker(m)
+		w.ok = true
+		w.use()
 		a.config.Log.Info("adopted", "run", l.ID, "pid", l.State.Work.PID)
 	}
 	for _, e := range ended {
@@ -354,7 +354,7 @@ func (a *Agent) adopt(ctx context.Context) error {
 			event.Ended = append(event.Ended, reconcile.RunEnd{Run: m.Run, Exit: a.exitOf(m.Run.ID, e)})
 		}
 	}
-	a.apply(ctx, event)
+	a.apply(event)
 	for _, e := range ended {
 		a.release(e)
 	}

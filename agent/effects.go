@@ -25,7 +25,7 @@ import (
 // apply steps the reconciler and executes what it asks for, in order. When the
 // disk refuses, what had to be on it first is not done: it fails as a start
 // does and is tried again later.
-func (a *Agent) apply(ctx context.Context, event reconcile.Event) {
+func (a *Agent) apply(event reconcile.Event) {
 	var effects []reconcile.Effect
 	a.state, effects = reconcile.Step(a.state, event, a.now())
 	saved := true
@@ -43,7 +43,7 @@ func (a *Agent) apply(ctx context.Context, event reconcile.Event) {
 				w.do(func() { w.stop(e) })
 			}
 		case reconcile.Start:
-			w := a.worker(ctx, meta{Run: e.Run})
+			w := a.worker(meta{Run: e.Run})
 			if !saved {
 				w.post(reconcile.StartFailed{Run: e.Run.ID, Note: "the agent's state cannot be written"})
 				continue
@@ -65,10 +65,10 @@ func (a *Agent) apply(ctx context.Context, event reconcile.Event) {
 func (a *Agent) save() bool {
 	if err := a.store.save(a.record); err != nil {
 		a.config.Log.Error("agent state not written", "error", err)
-		a.dirty = true
+		a.dirty, a.failed = true, true
 		return false
 	}
-	a.dirty = false
+	a.dirty, a.failed = false, false
 	return true
 }
 
@@ -83,8 +83,8 @@ type worker struct {
 }
 
 // worker makes the worker of a run; it ends with the run.
-func (a *Agent) worker(ctx context.Context, m meta) *worker {
-	ctx, cancel := context.WithCancel(ctx)
+func (a *Agent) worker(m meta) *worker {
+	ctx, cancel := context.WithCancel(a.ctx)
 	w := &worker{agent: a, ctx: ctx, meta: m, ops: make(chan func(), 64)}
 	a.workers[m.Run.ID] = w
 	a.wg.Go(func() {
@@ -108,12 +108,6 @@ func (w *worker) do(op func()) {
 
 func (w *worker) close() { close(w.ops) }
 
-// began marks an adopted run, before any operation is queued.
-func (w *worker) began() {
-	w.ok = true
-	w.use()
-}
-
 // post sends an event to the loop without blocking it when called from there.
 func (w *worker) post(e reconcile.Event) {
 	a := w.agent
@@ -121,7 +115,7 @@ func (w *worker) post(e reconcile.Event) {
 }
 
 func (a *Agent) answered(w *worker, e reconcile.Event) {
-	a.apply(w.ctx, e)
+	a.apply(e)
 	if _, failed := e.(reconcile.StartFailed); failed {
 		delete(a.workers, w.meta.Run.ID)
 		w.close()
@@ -148,13 +142,12 @@ func (w *worker) start() {
 		return
 	}
 	w.ok = true
-	w.use()
-	m := w.meta
 	a.call(w.ctx, func() {
-		if worker := a.workers[run.ID]; worker != nil {
-			worker.meta.Port, worker.meta.Token = m.Port, m.Token
+		// It may have ended before this is read; then all of it has been told.
+		if _, known := a.state.Runs[run.ID]; known {
+			w.use()
+			a.apply(reconcile.Started{Run: run.ID, PID: int64(live.State.Work.PID), StartTicks: live.State.Work.StartTicks})
 		}
-		a.apply(w.ctx, reconcile.Started{Run: run.ID, PID: int64(live.State.Work.PID), StartTicks: live.State.Work.StartTicks})
 	})
 }
 
@@ -256,12 +249,18 @@ func (w *worker) compileMining(spec *runner.Spec) error {
 		return err
 	}
 	spec.Env = []string{"SLUICE_MINER_TOKEN=" + w.meta.Token, "SLUICE_DEVICE=" + string(dev.ID), "CUDA_VISIBLE_DEVICES=" + dev.UUID, "NVIDIA_VISIBLE_DEVICES=" + dev.UUID}
-	if run.Mine.PowerCap > 0 && !dev.Sim {
-		if _, err := a.devices.SetPowerCap(w.ctx, dev.ID, run.Mine.PowerCap); err != nil {
-			a.config.Log.Warn("power cap not set", "device", dev.ID, "watts", run.Mine.PowerCap, "error", err)
+	w.capPower(run.Mine.PowerCap)
+	return nil
+}
+
+// capPower sets the limit of every device of the run; 0 lifts what the last
+// workload had.
+func (w *worker) capPower(watts int64) {
+	for _, d := range w.meta.Run.Devices {
+		if _, err := w.agent.devices.SetPowerCap(w.ctx, d, watts); err != nil && watts > 0 {
+			w.agent.config.Log.Warn("power cap not set", "device", d, "watts", watts, "error", err)
 		}
 	}
-	return nil
 }
 
 func (w *worker) compileTraining(spec *runner.Spec) error {
@@ -285,6 +284,7 @@ func (w *worker) compileTraining(spec *runner.Spec) error {
 		spec.Signal = s
 	}
 	spec.MakeDir = p.CheckpointDir
+	w.capPower(0)
 	return nil
 }
 
@@ -294,7 +294,7 @@ func (a *Agent) progressFile(run string) string {
 
 // ended hands an end to the reconciler; only when it is on disk is the run's
 // own record given up.
-func (a *Agent) ended(ctx context.Context, end runner.Ended) {
+func (a *Agent) ended(end runner.Ended) {
 	m, err := decodeMeta(end.Meta)
 	if err != nil {
 		m.Run.ID = reconcile.RunID(end.ID)
@@ -312,16 +312,16 @@ func (a *Agent) ended(ctx context.Context, end runner.Ended) {
 		if run := a.state.Runs[m.Run.ID]; run.Phase == reconcile.RunStarting || run.PID == 0 {
 			var s shim.State
 			if shim.ReadJSON(end.Dir, shim.StateFile, &s) == nil {
-				a.apply(ctx, reconcile.Started{Run: m.Run.ID, PID: int64(s.Work.PID), StartTicks: s.Work.StartTicks})
+				a.apply(reconcile.Started{Run: m.Run.ID, PID: int64(s.Work.PID), StartTicks: s.Work.StartTicks})
 			}
 		}
-		a.apply(ctx, a.exitOf(m.Run.ID, end))
+		a.apply(a.exitOf(m.Run.ID, end))
 	}
 	a.release(end)
 }
 
 func (a *Agent) release(end runner.Ended) {
-	if a.dirty {
+	if a.failed {
 		return // not on disk: it is found again by the next agent
 	}
 	m, _ := decodeMeta(end.Meta)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -92,6 +93,7 @@ func (a *Agent) converse(ctx context.Context, target string) (leader string, err
 		creds = credentials.NewTLS(config)
 	}
 	conn, err := grpc.NewClient("passthrough:///"+target, grpc.WithTransportCredentials(creds),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}))
 	if err != nil {
 		return "", workload.Errorf(workload.Unavailable, "server %s: %w", target, err)
@@ -281,7 +283,7 @@ func (a *Agent) planned(s *session, signed *pb.SignedPlan) {
 	}
 	a.record.PlanBody, a.record.PlanSignature = signed.GetBody(), signed.GetSignature()
 	// The server had certainly seen our Hello when it sent the plan.
-	a.apply(a.ctx, reconcile.PlanReceived{Plan: plan, Heard: s.hello})
+	a.apply(reconcile.PlanReceived{Plan: plan, Heard: s.hello})
 }
 
 func (a *Agent) acknowledged(s *session, ack *pb.HeartbeatAck) {
@@ -294,7 +296,7 @@ func (a *Agent) acknowledged(s *session, ack *pb.HeartbeatAck) {
 		s.skewed = true
 		a.config.Log.Warn("clocks differ", "leader", skew.String())
 	}
-	a.apply(a.ctx, reconcile.HeartbeatAcked{SentAt: at})
+	a.apply(reconcile.HeartbeatAcked{SentAt: at})
 }
 
 // drop forgets reports that the leader has taken.
