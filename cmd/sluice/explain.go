@@ -127,8 +127,8 @@ func useWords(use, option, job string) string {
 // as the power usage effectiveness stands beside them.
 func breakdownWords(b *sluicev1.Breakdown, cur string) string {
 	s := fmt.Sprintf("gross %s - risk %s - energy %s", workload.Decimal(b.GetGross(), 4), workload.Decimal(b.GetRisk(), 4), workload.Decimal(b.GetEnergy(), 4))
-	if b.GetWatts() > 0 {
-		s += fmt.Sprintf(" (%s x PUE %s x %s)", watts(b.GetWatts()), workload.Decimal(b.GetPuePpm(), 2), perKWh(b.GetEnergyMicroPerKwh(), cur))
+	if b.GetBoardWatts() > 0 {
+		s += fmt.Sprintf(" (%s x PUE %s x %s)", watts(b.GetBoardWatts()), workload.Decimal(b.GetPuePpm(), 2), perKWh(b.GetEnergyMicroPerKwh(), cur))
 	}
 	return s
 }

@@ -207,7 +207,7 @@ type Status struct {
 	Jobs           *JobCounts             `protobuf:"bytes,17,opt,name=jobs,proto3" json:"jobs,omitempty"`
 	Quotes         []*Quote               `protobuf:"bytes,18,rep,name=quotes,proto3" json:"quotes,omitempty"`
 	// all_mining and all_parked are what the same devices would earn now under
-	// the simpler rules; a comparison, not a booking.
+	// the simpler rules; a comparison, not a booking. Only net is set.
 	AllMining *MoneyPerHour   `protobuf:"bytes,19,opt,name=all_mining,json=allMining,proto3" json:"all_mining,omitempty"`
 	AllParked *MoneyPerHour   `protobuf:"bytes,20,opt,name=all_parked,json=allParked,proto3" json:"all_parked,omitempty"`
 	Targets   []*TargetStatus `protobuf:"bytes,21,rep,name=targets,proto3" json:"targets,omitempty"`
@@ -2426,7 +2426,7 @@ func (x *JobLogsRequest) GetAttempt() int32 {
 type JobLogsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // of the first byte of data
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2519,7 +2519,7 @@ func (x *ExplainGpuRequest) GetId() string {
 	return ""
 }
 
-// GpuExplanation has one line per thing the device could do.
+// GpuExplanation has one line per thing the device could do instead.
 type GpuExplanation struct {
 	state                       protoimpl.MessageState `protogen:"open.v1"`
 	Gpu                         *Gpu                   `protobuf:"bytes,1,opt,name=gpu,proto3" json:"gpu,omitempty"`
@@ -2658,9 +2658,10 @@ type Breakdown struct {
 	Risk              int64                  `protobuf:"varint,2,opt,name=risk,proto3" json:"risk,omitempty"`
 	Energy            int64                  `protobuf:"varint,3,opt,name=energy,proto3" json:"energy,omitempty"`
 	Net               int64                  `protobuf:"varint,4,opt,name=net,proto3" json:"net,omitempty"`
-	Watts             int64                  `protobuf:"varint,5,opt,name=watts,proto3" json:"watts,omitempty"`
+	Watts             int64                  `protobuf:"varint,5,opt,name=watts,proto3" json:"watts,omitempty"` // at the meter
 	EnergyMicroPerKwh int64                  `protobuf:"varint,6,opt,name=energy_micro_per_kwh,json=energyMicroPerKwh,proto3" json:"energy_micro_per_kwh,omitempty"`
 	PuePpm            int64                  `protobuf:"varint,7,opt,name=pue_ppm,json=puePpm,proto3" json:"pue_ppm,omitempty"`
+	BoardWatts        int64                  `protobuf:"varint,8,opt,name=board_watts,json=boardWatts,proto3" json:"board_watts,omitempty"` // what the device itself draws; watts = board_watts x PUE
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2740,6 +2741,13 @@ func (x *Breakdown) GetEnergyMicroPerKwh() int64 {
 func (x *Breakdown) GetPuePpm() int64 {
 	if x != nil {
 		return x.PuePpm
+	}
+	return 0
+}
+
+func (x *Breakdown) GetBoardWatts() int64 {
+	if x != nil {
+		return x.BoardWatts
 	}
 	return 0
 }
@@ -3781,10 +3789,11 @@ func (x *DeviceTimeline) GetIntervals() []*Interval {
 }
 
 // Interval is a span in which a device's use, power and reason did not change.
+// One that began before the span asked for is given whole, as are its amounts.
 type Interval struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FromMs        int64                  `protobuf:"varint,1,opt,name=from_ms,json=fromMs,proto3" json:"from_ms,omitempty"`
-	ToMs          int64                  `protobuf:"varint,2,opt,name=to_ms,json=toMs,proto3" json:"to_ms,omitempty"`
+	ToMs          int64                  `protobuf:"varint,2,opt,name=to_ms,json=toMs,proto3" json:"to_ms,omitempty"` // 0 = goes on
 	Use           string                 `protobuf:"bytes,3,opt,name=use,proto3" json:"use,omitempty"`
 	Option        string                 `protobuf:"bytes,4,opt,name=option,proto3" json:"option,omitempty"`
 	Job           string                 `protobuf:"bytes,5,opt,name=job,proto3" json:"job,omitempty"`
@@ -3902,6 +3911,7 @@ type PriceStep struct {
 	AtMs          int64                  `protobuf:"varint,1,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	MicroPerKwh   int64                  `protobuf:"varint,2,opt,name=micro_per_kwh,json=microPerKwh,proto3" json:"micro_per_kwh,omitempty"`
 	Site          string                 `protobuf:"bytes,3,opt,name=site,proto3" json:"site,omitempty"`
+	Known         bool                   `protobuf:"varint,4,opt,name=known,proto3" json:"known,omitempty"` // false: from here on no price is known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3955,6 +3965,13 @@ func (x *PriceStep) GetSite() string {
 		return x.Site
 	}
 	return ""
+}
+
+func (x *PriceStep) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
 }
 
 type GetMoneyRequest struct {
@@ -4838,7 +4855,7 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"horizon_ms\x18\n" +
 	" \x01(\x03R\thorizonMs\x12-\n" +
 	"\ahistory\x18\v \x03(\v2\x13.sluice.v1.IntervalR\ahistory\x12\x1b\n" +
-	"\tmarket_ms\x18\f \x01(\x03R\bmarketMs\"\xbf\x01\n" +
+	"\tmarket_ms\x18\f \x01(\x03R\bmarketMs\"\xe0\x01\n" +
 	"\tBreakdown\x12\x14\n" +
 	"\x05gross\x18\x01 \x01(\x03R\x05gross\x12\x12\n" +
 	"\x04risk\x18\x02 \x01(\x03R\x04risk\x12\x16\n" +
@@ -4846,7 +4863,9 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\x03net\x18\x04 \x01(\x03R\x03net\x12\x14\n" +
 	"\x05watts\x18\x05 \x01(\x03R\x05watts\x12/\n" +
 	"\x14energy_micro_per_kwh\x18\x06 \x01(\x03R\x11energyMicroPerKwh\x12\x17\n" +
-	"\apue_ppm\x18\a \x01(\x03R\x06puePpm\"\xd9\x01\n" +
+	"\apue_ppm\x18\a \x01(\x03R\x06puePpm\x12\x1f\n" +
+	"\vboard_watts\x18\b \x01(\x03R\n" +
+	"boardWatts\"\xd9\x01\n" +
 	"\vAlternative\x12\x10\n" +
 	"\x03use\x18\x01 \x01(\tR\x03use\x12\x16\n" +
 	"\x06option\x18\x02 \x01(\tR\x06option\x12\x10\n" +
@@ -4940,11 +4959,12 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\arevenue\x18\b \x01(\x03R\arevenue\x12\x16\n" +
 	"\x06energy\x18\t \x01(\x03R\x06energy\x12\x12\n" +
 	"\x04plan\x18\n" +
-	" \x01(\x04R\x04plan\"X\n" +
+	" \x01(\x04R\x04plan\"n\n" +
 	"\tPriceStep\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\"\n" +
 	"\rmicro_per_kwh\x18\x02 \x01(\x03R\vmicroPerKwh\x12\x12\n" +
-	"\x04site\x18\x03 \x01(\tR\x04site\"'\n" +
+	"\x04site\x18\x03 \x01(\tR\x04site\x12\x14\n" +
+	"\x05known\x18\x04 \x01(\bR\x05known\"'\n" +
 	"\x0fGetMoneyRequest\x12\x14\n" +
 	"\x05hours\x18\x01 \x01(\x03R\x05hours\"\x82\x01\n" +
 	"\x05Money\x12-\n" +

@@ -11,7 +11,7 @@ import (
 )
 
 // Preview is what a policy change would do now: both policies decided from the
-// same view and the same prices.
+// same view at the same instant.
 type Preview struct {
 	Before, After *Round
 	Moves         []PreviewMove
@@ -31,10 +31,11 @@ type PreviewMove struct {
 	From, To workload.Use // without rank
 }
 
-// PlanChange decides a changed policy beside the present one.
+// PlanChange decides a changed policy beside the present one, each with the
+// tariffs and constant prices that it names.
 func PlanChange(v *state.View, changed *config.Set, now, wall workload.Instant) Preview {
-	before := Compose(v, v.Policy, now, wall)
-	after := Compose(v, changed, now, wall)
+	before := Compose(reprice(v, v.Policy, now), v.Policy, now, wall)
+	after := Compose(reprice(v, changed, now), changed, now, wall)
 	p := Preview{}
 	var warm *decide.Warm
 	p.Before, warm = before.Decide(nil, decide.Budget{})
