@@ -74,7 +74,7 @@ export const api = {
   gpus: (s?: AbortSignal) => get<{ gpus: Gpu[] }>('gpus', {}, s).then((r) => normal.complete([normal.gpu], r.gpus)),
   jobs: (all: boolean, s?: AbortSignal) => get<{ jobs: Job[] }>('jobs', { all }, s).then((r) => normal.complete([normal.job], r.jobs)),
   timeline: (hours: number, s?: AbortSignal) => get<Timeline>('timeline', { hours }, s).then((r) => ({ ...r, devices: r.devices ?? [], energy: r.energy ?? [] })),
-  money: (hours: number, s?: AbortSignal) => get<MoneyHistory>('money', { hours }, s).then((r) => ({ ...r, points: r.points ?? [] })),
+  money: (hours: number, s?: AbortSignal) => get<MoneyHistory>('money', { hours }, s).then((r) => normal.complete(normal.moneyHistory, r)),
   explainGpu: (id: string, s?: AbortSignal) => get<GpuExplanation>('explain/gpus/' + idPath(id), {}, s).then((r) => normal.complete(normal.gpuExplanation, r)),
   explainJob: (id: string, s?: AbortSignal) => get<JobExplanation>('explain/jobs/' + encodeURIComponent(id), {}, s).then((r) => normal.complete(normal.jobExplanation, r)),
   policies: (s?: AbortSignal) => get<{ policies: Policy[]; revision: number; invalid: string[] }>('policies', {}, s),

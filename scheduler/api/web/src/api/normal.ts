@@ -1,4 +1,4 @@
-import type { Attempt, Breakdown, Gpu, GpuExplanation, Job, JobExplanation, Money3, PlanSummary, PolicyPlan, Reason, Status } from './types';
+import type { Attempt, Breakdown, Gpu, GpuExplanation, Job, JobExplanation, Money3, MoneyHistory, PlanSummary, PolicyPlan, Reason, Status } from './types';
 
 /**
  * complete fills what an answer lacks with the zero of its field, so that a
@@ -60,4 +60,8 @@ export const jobExplanation: JobExplanation = { job, plan, currency: '', verdict
 export const policyPlan: PolicyPlan = {
   check_index: 0, changes: [{ kind: '', name: '', what: '', fields: [] }], moves: [], before: money, after: money, cost_micro_per_hour: 0,
   plan_cost_micro_per_hour: 0, below_resolution: false, displaced: [], targets: [target], currency: '', moved_devices: 0,
+};
+export const moneyHistory: MoneyHistory = {
+  points: [{ at_ms: 0, revenue: 0, energy: 0, net: 0, all_mining: 0, all_parked: 0, millis: 0, mining_revenue: 0, training_revenue: 0 }],
+  totals: { revenue: 0, energy: 0, net: 0, all_mining: 0, all_parked: 0, mining_revenue: 0, training_revenue: 0 }, currency: '',
 };

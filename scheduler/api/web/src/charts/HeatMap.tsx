@@ -140,12 +140,12 @@ export function HeatMap(p: Props) {
   );
 }
 
-function Labels({ lay, scale, onToggle, currency }: Props & { lay: ReturnType<typeof makeLayout>; scale: ReturnType<typeof priceScale> }) {
+function Labels({ lay, scale, onToggle, currency, prices }: Props & { lay: ReturnType<typeof makeLayout>; scale: ReturnType<typeof priceScale> }) {
   return (
     <div className="labels">
       <b style={{ top: 20, height: 16 }} className="hide-s">Power price</b>
       <span className="mut hide-s" style={{ top: 36, height: 16 }}>{currency}/kWh</span>
-      {scale.ticks.map((t) => <span key={t} className="yax" style={{ top: 18 + scale.y(t * 1e6) - 7, height: 14 }}>{money(t * 1e6, scale.digits)}</span>)}
+      {(prices.length ? scale.ticks : []).map((t) => <span key={t} className="yax" style={{ top: 18 + scale.y(t * 1e6) - 7, height: 14 }}>{money(t * 1e6, scale.digits)}</span>)}
       {lay.halls.map((h) => <span key={h.key} className="hall" style={{ top: TOP + h.y, height: 18 }}>{h.site ? <span className="hide-s">{h.site} ·</span> : null}{h.label}</span>)}
       {lay.halls.flatMap((h) => h.groups).map((g) => (
         <span key={g.key} style={{ top: TOP + g.y, height: g.open ? 18 : g.h }}>

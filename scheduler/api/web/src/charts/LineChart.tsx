@@ -36,7 +36,7 @@ export function LineChart({ xs, series, to, zone, unit, height, label, digits, r
       scales: { x: { time: false }, y: { range: (_u, lo, hi) => [Math.min(0, lo) * 1.06, Math.max(0, hi) * 1.08 || 1] } },
       axes: [
         { ...axis, size: 22, gap: 4, splits: (_u, _i, a, b) => timeTicks(a, b, zone, Math.max(2, Math.floor((width - margin) / 90))).map((t) => t.at),
-          values: (_u, at) => at.map((ms) => clock(ms, zone)) },
+          values: (_u, at) => at.map((ms) => clock(ms, zone, at.some((t) => t % 60e3 !== 0))) },
         { ...axis, size: 52, gap: 6, splits: (_u, _i, a, b) => valueTicks(a, b, 4), values: (_u, v) => v.map((n) => fixed(n, 1, decimalsFor(v))) },
       ],
       series: [{}, ...series.map((s) => ({

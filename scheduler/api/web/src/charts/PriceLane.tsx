@@ -41,6 +41,7 @@ export function PriceLane({ prices, thresholds, from, to, x, width }: {
         {lines.map((l, i) => <path key={l.site} d={l.d} style={{ fill: 'none', stroke: 'var(--ink)', strokeWidth: 1.4, strokeDasharray: i ? '5 2' : undefined }} />)}
       </svg>
       {drawn.map((t, i) => <span key={t.label} className="pl hide-s" style={{ left: `${30 + 22 * (i % 3)}%`, top: labels[i] }}>{t.label}</span>)}
+      {prices.length === 0 ? <span className="pl" style={{ left: 4, top: 30 }}>not known</span> : null}
       {lines.length > 1 ? lines.map((l, i) => <span key={l.site} className="pl" style={{ right: width - x(to) + 6, top: names[i] }}>{l.site}</span>) : null}
     </div>
   );

@@ -64,7 +64,7 @@ export function layout(gpus: Gpu[], chosen: Map<string, boolean>): Layout {
     for (const key of [...halls.get(hall)!.keys()].sort(byId)) {
       const devices = halls.get(hall)!.get(key)!;
       const g: Group = {
-        key, hall, label: devices[0].rack || 'no rack', model: devices[0].model, devices, open: open.get(key)!, y, h: 0, nodes: [],
+        key, hall, label: devices[0].rack || devices[0].model, model: devices[0].model, devices, open: open.get(key)!, y, h: 0, nodes: [],
       };
       if (!g.open) {
         y += 2;

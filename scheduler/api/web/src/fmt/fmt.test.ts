@@ -131,7 +131,7 @@ describe('scope', () => {
     const root = tree(list);
     expect(root.children.map((c) => c.name)).toEqual(['s', 't']);
     expect(root.children[0].children[0].children[0].children.map((c) => c.name)).toEqual(['n2', 'n10']);
-    expect(root.children[1].children[0].path).toBe('t/-');
+    expect(root.children[1].children.map((c) => c.path)).toEqual(['t/-/-/a']);
   });
   it('filters and adds', () => {
     expect(list.filter((g) => inScope(g, 's/h')).length).toBe(2);

@@ -29,7 +29,9 @@ export function tree(gpus: Gpu[]): Branch {
       }
       for (const name of [...parts.keys()].sort(byName)) children.push(grow([...path, name], parts.get(name)!));
     } else devices.sort((a, b) => byName(a.id, b.id));
-    return { path: path.join('/'), name: path[level - 1] ?? 'All sites', level, devices, children };
+    // A place nobody named is not a step of the tree.
+    const through = children.length === 1 && children[0].name === '-' && level > 0 && level < 3 ? children[0].children : children;
+    return { path: path.join('/'), name: path[level - 1] ?? 'All sites', level, devices, children: through };
   };
   return grow([], [...gpus]);
 }

@@ -67,7 +67,7 @@ export function span(ms: number): string {
 }
 
 /** range names the length of an axis: 24 h and not 1 d. */
-export const range = (ms: number): string => (Math.abs(ms - 86400e3) < 300e3 ? 24 + NBSP + 'h' : span(ms));
+export const range = (ms: number): string => (ms >= 22.5 * 3600e3 && ms < 48 * 3600e3 ? Math.round(ms / 3600e3) + NBSP + 'h' : span(ms));
 
 /** offset of a zone from UTC at an instant, in milliseconds. */
 export function offset(ms: number, zone: string): number {

@@ -1,6 +1,7 @@
 import type { Gpu, MoneyHistory, Status } from '../api/types';
 import { fixed, money, perKWh, share, watts } from '../fmt/number';
 import { sum } from '../fmt/scope';
+import { range, span } from '../fmt/time';
 
 /** Kpis speak of the scope; the gap is of the whole plan and says so. */
 export function Kpis({ status: s, gpus, scope, history }: { status: Status; gpus: Gpu[]; scope: string; history: MoneyHistory | undefined }) {
@@ -75,9 +76,8 @@ function prices(s: Status, gpus: Gpu[]): string {
 function mean(h: MoneyHistory): string {
   const ms = h.points.reduce((a, p) => a + p.millis, 0);
   if (!ms) return 'nothing booked yet';
-  const hours = Math.round(ms / 3600e3);
   const m = (h.totals.net * 3600e3) / ms;
-  return `${hours || '<1'} h mean ${money(m, Math.abs(m) < 10e6 ? 3 : 1)}`;
+  return `${ms < 2 * 3600e3 ? span(ms) : range(Math.round(ms / 3600e3) * 3600e3)} mean ${money(m, Math.abs(m) < 10e6 ? 3 : 1)}`;
 }
 
 function Spark({ history }: { history: MoneyHistory }) {

@@ -3,7 +3,7 @@ import type { MoneyHistory, MoneyPoint, Status } from '../api/types';
 import { LineChart, type Series } from '../charts/LineChart';
 import type { Grid } from '../fmt/csv';
 import { money } from '../fmt/number';
-import { clock, stamp } from '../fmt/time';
+import { clock, range, stamp } from '../fmt/time';
 import { Card, Fail } from './bits';
 
 /** perHour turns a booked amount into a rate: the running hour is not over. */
@@ -29,6 +29,8 @@ export function MoneyCard({ history, error, status, zone }: { history: MoneyHist
   const span = (p: MoneyPoint) => `${clock(p.at_ms, zone)} to ${clock(p.at_ms + p.millis, zone)}`;
   const rate = (p: MoneyPoint, v: number) => money((perHour(p, v) ?? 0) * 1e6, digits);
   const t = history?.totals;
+  const booked = points.reduce((a, p) => a + p.millis, 0);
+  const whole = t && Math.abs(t.net) >= 100e6 ? 0 : 2;
   const grid = (): Grid => ({
     head: [`from (${zone})`, 'booked min', `revenue ${status.currency}`, 'mining', 'training', `energy ${status.currency}`, `net ${status.currency}`, 'all mining', 'all parked'],
     rows: points.map((p) => [
@@ -37,7 +39,7 @@ export function MoneyCard({ history, error, status, zone }: { history: MoneyHist
     ]),
   });
   return (
-    <Card title="Money per hour" sub={t && points.length ? `whole cluster, ${money(t.net, 0)} ${status.currency} net in ${points.length} h; all mining ${money(t.all_mining, 0)}` : 'whole cluster'} grid={history ? grid : undefined} file="sluice-money">
+    <Card title="Money per hour" sub={t && points.length ? `whole cluster, ${money(t.net, whole)} ${status.currency} net in ${range(booked)}; all mining ${money(t.all_mining, whole)}` : 'whole cluster'} grid={history ? grid : undefined} file="sluice-money">
       {error && !history ? <div className="pad"><Fail error={error} /></div> : points.length === 0 ? <p className="note">Nothing is booked yet; the first market hour is running.</p> : (
         <>
           <LineChart xs={xs} series={net} to={end} zone={zone} unit={`net, ${per}, against simpler rules at the same prices`} height={170} digits={digits}
