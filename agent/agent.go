@@ -5,7 +5,6 @@ package agent
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
@@ -35,9 +34,10 @@ type Config struct {
 	Address string // host by which other nodes reach this one
 	Version string
 	Cluster string
-	PlanKey ed25519.PublicKey // plans signed by another key are refused
-	DataDir string
-	Servers []string // host:port, any of the cluster's
+	// VerifyPlan checks a plan's signature; one that fails is refused.
+	VerifyPlan func(body, signature []byte, now time.Time) error
+	DataDir    string
+	Servers    []string // host:port, any of the cluster's
 	// TLS is asked for each connection, so that a renewed certificate is used.
 	// Without it the session is plain text, which Plaintext must allow.
 	TLS       func() (*tls.Config, error)
@@ -70,8 +70,8 @@ func (c *Config) defaults() error {
 		return workload.Errorf(workload.Invalid, "node name %q: use 1 to 63 of a-z, 0-9 and -", c.Node)
 	case c.DataDir == "" || c.SelfPath == "":
 		return workload.Errorf(workload.Invalid, "the agent needs a data directory and the path of its own binary")
-	case len(c.PlanKey) != ed25519.PublicKeySize:
-		return workload.Errorf(workload.Invalid, "the agent needs the cluster's plan key")
+	case c.VerifyPlan == nil:
+		return workload.Errorf(workload.Invalid, "the agent needs the authority that signs plans")
 	case c.TLS == nil && !c.Plaintext:
 		return workload.Errorf(workload.Invalid, "the agent needs a certificate")
 	}
@@ -173,13 +173,17 @@ func (a *Agent) open() error {
 	a.devices = device.NewSet(a.config.Node, a.config.Drivers, rec.Slots, 0)
 	var plan *workload.NodePlan
 	if len(rec.PlanBody) > 0 {
-		plan, err = wire.OpenPlan(a.config.PlanKey, a.config.Cluster, a.config.Node, &pb.SignedPlan{Body: rec.PlanBody, Signature: rec.PlanSignature})
+		plan, err = wire.OpenPlan(a.verifyPlan, a.config.Cluster, a.config.Node, &pb.SignedPlan{Body: rec.PlanBody, Signature: rec.PlanSignature})
 		if err != nil {
 			a.config.Log.Error("the stored plan is not obeyed", "error", err)
 		}
 	}
 	a.state = reconcile.New(a.config.Node, rec.Durable, plan)
 	return nil
+}
+
+func (a *Agent) verifyPlan(body, signature []byte) error {
+	return a.config.VerifyPlan(body, signature, a.config.Now())
 }
 
 // Ready is closed once a leader has welcomed the agent.

@@ -64,8 +64,15 @@ func fakeMiner(port string) int {
 	return 1
 }
 
+func verifyPlan(body, signature []byte, _ time.Time) error {
+	if !ed25519.Verify(private.Public().(ed25519.PublicKey), body, signature) {
+		return errors.New("signed by another key")
+	}
+	return nil
+}
+
 func config(dir string, servers ...string) Config {
-	return Config{Node: "n1", Cluster: "c1", Site: "s1", PlanKey: private.Public().(ed25519.PublicKey), DataDir: dir, Servers: servers, Plaintext: true, SelfPath: os.Args[0],
+	return Config{Node: "n1", Cluster: "c1", Site: "s1", VerifyPlan: verifyPlan, DataDir: dir, Servers: servers, Plaintext: true, SelfPath: os.Args[0],
 		Heartbeat: 50 * time.Millisecond, SampleEvery: 50 * time.Millisecond, ReportEvery: 300 * time.Millisecond, PollMiners: 50 * time.Millisecond,
 		Drivers: []device.Driver{sim.New(sim.Config{Name: "n1", Models: []sim.Model{{Name: "RTX 3080", Kind: workload.GPU, Memory: 10 << 30, Idle: 22, Count: 4}}})}}
 }
@@ -156,8 +163,9 @@ func (l *leader) send(key ed25519.PrivateKey, edit func(*workload.NodePlan), as 
 	if edit != nil {
 		edit(&p)
 	}
-	signed, err := wire.SignPlan(key, p)
+	body, err := json.Marshal(p)
 	if err == nil {
+		signed := &pb.SignedPlan{Body: body, Signature: ed25519.Sign(key, body)}
 		err = l.stream.Send(&pb.ServerMessage{Body: &pb.ServerMessage_Plan{Plan: signed}})
 	}
 	if err != nil {

@@ -272,7 +272,7 @@ func (a *Agent) welcomed(s *session, w *pb.Welcome) {
 }
 
 func (a *Agent) planned(s *session, signed *pb.SignedPlan) {
-	plan, err := wire.OpenPlan(a.config.PlanKey, a.config.Cluster, a.config.Node, signed)
+	plan, err := wire.OpenPlan(a.verifyPlan, a.config.Cluster, a.config.Node, signed)
 	if err != nil {
 		a.config.Log.Error("plan refused", "error", err)
 		return

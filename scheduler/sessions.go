@@ -225,7 +225,7 @@ func registration(h *sluicev1.Hello) (*state.NodeRegistered, error) {
 		return nil, workload.Errorf(workload.Exhausted, "a node may report at most 4096 devices")
 	}
 	for _, d := range h.Devices {
-		cmd.Devices = append(cmd.Devices, wire.FromDevice(d))
+		cmd.Devices = append(cmd.Devices, wire.DeviceFromProto(d))
 	}
 	for _, r := range h.Running {
 		run := state.Running{Epoch: workload.Epoch(r.Epoch), Pid: r.Pid}
@@ -323,7 +323,7 @@ func (s *Server) proposeEvents(ctx context.Context, ses *session) {
 func (s *Server) takeReport(ctx context.Context, ses *session, r *sluicev1.Report) {
 	s.hub.mu.Lock()
 	for _, m := range r.Samples {
-		sample := wire.FromSample(m)
+		sample := wire.SampleFromProto(m)
 		if sample.Device.Node() == ses.node {
 			s.hub.samples[sample.Device] = sample
 		}
@@ -335,7 +335,7 @@ func (s *Server) takeReport(ctx context.Context, ses *session, r *sluicev1.Repor
 	v := s.machine.View()
 	var changed []workload.Device
 	for _, m := range r.Devices {
-		if d := wire.FromDevice(m); v.Devices[d.ID].Device != d {
+		if d := wire.DeviceFromProto(m); v.Devices[d.ID].Device != d {
 			changed = append(changed, d)
 		}
 	}

@@ -3,7 +3,6 @@
 package wire
 
 import (
-	"crypto/ed25519"
 	"encoding/json"
 
 	"github.com/sluice-project/sluice/agent/reconcile"
@@ -73,22 +72,13 @@ func RunToProto(r reconcile.Run) *pb.Running {
 	return out
 }
 
-// SignPlan encodes a plan and signs the very bytes that are sent.
-func SignPlan(key ed25519.PrivateKey, plan workload.NodePlan) (*pb.SignedPlan, error) {
-	body, err := json.Marshal(plan)
-	if err != nil {
-		return nil, workload.Errorf(workload.Internal, "encode plan: %w", err)
-	}
-	return &pb.SignedPlan{Body: body, Signature: ed25519.Sign(key, body)}, nil
-}
-
 // OpenPlan verifies a plan and that it is meant for this cluster and node. It
 // returns a Denied error where it is not; expiry and serial are the
 // reconciler's business.
-func OpenPlan(key ed25519.PublicKey, cluster string, node workload.NodeID, signed *pb.SignedPlan) (*workload.NodePlan, error) {
+func OpenPlan(verify func(body, signature []byte) error, cluster string, node workload.NodeID, signed *pb.SignedPlan) (*workload.NodePlan, error) {
 	// The signature comes first: nothing unsigned is even parsed.
-	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, signed.GetBody(), signed.GetSignature()) {
-		return nil, workload.Errorf(workload.Denied, "the plan's signature is not the cluster's")
+	if err := verify(signed.GetBody(), signed.GetSignature()); err != nil {
+		return nil, workload.Errorf(workload.Denied, "the plan's signature is not the cluster's: %w", err)
 	}
 	var plan workload.NodePlan
 	if err := json.Unmarshal(signed.GetBody(), &plan); err != nil {

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/sluice-project/sluice/agent/reconcile"
@@ -33,22 +35,30 @@ func TestPlanSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := SignPlan(private, workload.NodePlan{Cluster: "c", Node: "n1", Serial: 9})
+	body, err := json.Marshal(workload.NodePlan{Cluster: "c", Node: "n1", Serial: 9})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := OpenPlan(public, "c", "n1", signed); err != nil || p.Serial != 9 {
+	signed := &pb.SignedPlan{Body: body, Signature: ed25519.Sign(private, body)}
+	by := func(key ed25519.PublicKey) func(body, signature []byte) error {
+		return func(body, signature []byte) error {
+			if !ed25519.Verify(key, body, signature) {
+				return errors.New("signed by another")
+			}
+			return nil
+		}
+	}
+	if p, err := OpenPlan(by(public), "c", "n1", signed); err != nil || p.Serial != 9 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	flipped := &pb.SignedPlan{Body: append([]byte(nil), signed.Body...), Signature: signed.Signature}
 	flipped.Body[0] ^= 1
 	for name, err := range map[string]error{
-		"another key":     second(OpenPlan(otherPublic, "c", "n1", signed)),
-		"no key":          second(OpenPlan(nil, "c", "n1", signed)),
-		"another cluster": second(OpenPlan(public, "d", "n1", signed)),
-		"another node":    second(OpenPlan(public, "c", "n2", signed)),
-		"changed body":    second(OpenPlan(public, "c", "n1", flipped)),
-		"nothing":         second(OpenPlan(public, "c", "n1", nil)),
+		"another key":     second(OpenPlan(by(otherPublic), "c", "n1", signed)),
+		"another cluster": second(OpenPlan(by(public), "d", "n1", signed)),
+		"another node":    second(OpenPlan(by(public), "c", "n2", signed)),
+		"changed body":    second(OpenPlan(by(public), "c", "n1", flipped)),
+		"nothing":         second(OpenPlan(by(public), "c", "n1", nil)),
 	} {
 		if err == nil || workload.KindOf(err) != workload.Denied {
 			t.Errorf("%s: %v, want denied", name, err)
