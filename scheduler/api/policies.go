@@ -193,13 +193,8 @@ func (o *operator) applyPolicy(ctx context.Context, req *sluicev1.ApplyPolicyReq
 		return nil, workload.Errorf(workload.Invalid, "check_index: must not be negative; 0 is whatever is in force")
 	case check == 0:
 		check = config.AnyRevision
-	case check != v.Revision && len(c.diff) == 0:
-		return nil, workload.Errorf(workload.Conflict, "the policy is at revision %d, not %d", v.Revision, check).Hint("sluice policy plan")
 	}
-	m := &sluicev1.ApplyPolicyResponse{Revision: v.Revision, Changes: c.messages()}
-	if len(c.diff) == 0 {
-		return m, nil // it is in force already
-	}
+	m := &sluicev1.ApplyPolicyResponse{Changes: c.messages()}
 	_, wall := o.clock(v)
 	m.Revision, err = o.core.Policy().Apply(ctx, config.Batch{Edits: c.edits, Actor: caller.Actor(), Comment: req.GetComment(), At: wall}, check)
 	if err != nil {
