@@ -266,7 +266,11 @@ func (w *worker) capPower(watts int64) {
 func (w *worker) compileTraining(spec *runner.Spec) error {
 	a, run := w.agent, w.meta.Run
 	local := training.Local{Node: a.config.Node, Epoch: run.Epoch(), Devices: a.devices.Devices(), Progress: a.progressFile(string(run.ID))}
-	if dir := training.CheckpointDir(*run.Train); dir != "" {
+	order := *run.Train
+	if dir := order.Spec.Checkpoint.Dir; dir != "" && !filepath.IsAbs(dir) {
+		order.Spec.Checkpoint.Dir = filepath.Join(a.config.DataDir, dir)
+	}
+	if dir := training.CheckpointDir(order); dir != "" {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !os.IsNotExist(err) {
 			return err
@@ -275,7 +279,7 @@ func (w *worker) compileTraining(spec *runner.Spec) error {
 			local.Earlier = append(local.Earlier, e.Name())
 		}
 	}
-	p, err := training.Build(*run.Train, local)
+	p, err := training.Build(order, local)
 	if err != nil {
 		return err
 	}

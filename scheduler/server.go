@@ -285,11 +285,11 @@ func (s *Server) openListeners() error {
 	if s.grpcListener, err = net.Listen("tcp", s.conf.GRPC); err != nil {
 		return portError("gRPC", "--grpc", s.conf.GRPC, err)
 	}
-	s.onClose(s.grpcListener.Close)
+	s.onClose(closer(s.grpcListener))
 	if s.httpListener, err = net.Listen("tcp", s.conf.HTTP); err != nil {
 		return portError("HTTP", "--http", s.conf.HTTP, err)
 	}
-	s.onClose(s.httpListener.Close)
+	s.onClose(closer(s.httpListener))
 	if a, ok := s.httpListener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		return workload.Errorf(workload.Invalid, "HTTP on %s would carry tokens in the clear", a).
 			Hint("listen on 127.0.0.1 and put a TLS proxy in front")
@@ -308,6 +308,16 @@ func (s *Server) openListeners() error {
 	s.onClose(func() error { stop(); return nil })
 	s.http = api.NewHTTPServer(handler)
 	return nil
+}
+
+// closer closes a listener that a server may have closed already.
+func closer(l net.Listener) func() error {
+	return func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
 }
 
 // Run serves until ctx ends or a part fails.

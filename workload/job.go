@@ -64,7 +64,7 @@ type Checkpoint struct {
 	Signal string        `json:"signal,omitempty"` // default SIGTERM
 	Grace  time.Duration `json:"grace,omitempty"`  // time to save after the signal; default 30 s
 	Every  time.Duration `json:"every,omitempty"`  // how often it saves by itself
-	Dir    string        `json:"dir,omitempty"`    // "{job}" stands for the job id
+	Dir    string        `json:"dir,omitempty"`    // "{job}" stands for the job id; relative: below the node's data directory
 }
 
 // Value is what the job is worth and by when.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -35,7 +34,7 @@ func agentVerb(a *app) *cobra.Command {
 			}
 			conf.Node, conf.Site, conf.Hall, conf.Rack = workload.NodeID(node), workload.SiteName(site), workload.HallName(hall), workload.RackName(rack)
 			conf.Log, conf.Version = log, buildVersion()
-			conf.Drivers = realDrivers(log)
+			conf.Drivers = realDrivers()
 			if len(simulate) > 0 {
 				models, err := parseModels(simulate)
 				if err != nil {
@@ -94,6 +93,6 @@ func runAgent(ctx context.Context, conf agent.Config, token string) error {
 
 // realDrivers lists the drivers for hardware. What this program can drive can
 // be read here.
-func realDrivers(log *slog.Logger) []device.Driver {
-	return []device.Driver{nvml.New(log)}
+func realDrivers() []device.Driver {
+	return []device.Driver{nvml.New()}
 }

@@ -170,7 +170,7 @@ func (d *dev) prepare(fatal func(error)) error {
 	if d.pool, err = practice.NewPool(practice.PoolConfig{ShareEvery: 10 * time.Second, Seed: 1}); err != nil {
 		return err
 	}
-	d.onClose(d.pool.Close)
+	d.onClose(func() error { d.pool.Close(); return nil })
 	base, err := d.marketBase()
 	if err != nil {
 		return err
@@ -232,7 +232,7 @@ func (d *dev) policy() ([]config.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	filled := strings.NewReplacer("{data}", d.dir, "{pool}", d.pool.Addr().String()).Replace(string(text))
+	filled := strings.NewReplacer("{data}", d.dir, "{pool}", d.pool.Addr()).Replace(string(text))
 	docs, err := config.Parse("demo/policy.yaml", []byte(filled))
 	if err != nil {
 		return nil, err

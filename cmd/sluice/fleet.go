@@ -98,7 +98,7 @@ func (d *dev) startAgents(ctx context.Context, run func(func(context.Context) er
 
 // addLocal looks for real GPUs. None found is said, and is no error.
 func (d *dev) addLocal(ctx context.Context, f *fleet, start func(string, string, bool, ...device.Driver) error) error {
-	drivers := realDrivers(d.log)
+	drivers := realDrivers()
 	n := 0
 	for _, driver := range drivers {
 		found, err := driver.Discover(ctx)

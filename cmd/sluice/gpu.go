@@ -57,7 +57,7 @@ func gpuList(a *app, currency *string) list[*sluicev1.Gpu] {
 				}
 				return workload.Decimal(g.GetMoneyPerHour().GetNet(), 4)
 			}},
-			{name: "sim", head: "SIM", cell: func(g gpu) string { return sim(g.GetSim()) }, raw: func(g gpu) string { return strconv.FormatBool(g.GetSim()) }},
+			{name: "sim", head: "SIM", cell: func(g gpu) string { return simMark(g.GetSim()) }, raw: func(g gpu) string { return strconv.FormatBool(g.GetSim()) }},
 
 			{name: "node", head: "NODE", wide: true, cell: gpu.GetNode},
 			{name: "kind", head: "KIND", wide: true, cell: gpu.GetKind},

@@ -56,7 +56,7 @@ func nodeList(a *app) list[*sluicev1.Node] {
 			{name: "parked", head: "PARKED", num: func(n node) int64 { return n.GetDevices().GetParked() }},
 			{name: "watts", head: "POWER W", num: node.GetWatts, cell: func(n node) string { return known(n.GetWatts()) }},
 			{name: "seen", head: "HEARD", cell: func(n node) string { return a.ago(n.GetLastSeenMs()) }, raw: func(n node) string { return stamp(n.GetLastSeenMs()) }},
-			{name: "sim", head: "SIM", cell: func(n node) string { return sim(n.GetSim()) }, raw: func(n node) string { return strconv.FormatBool(n.GetSim()) }},
+			{name: "sim", head: "SIM", cell: func(n node) string { return simMark(n.GetSim()) }, raw: func(n node) string { return strconv.FormatBool(n.GetSim()) }},
 			{name: "rack", head: "RACK", wide: true, cell: node.GetRack},
 			{name: "version", head: "VERSION", wide: true, cell: node.GetVersion},
 			{name: "address", head: "ADDRESS", wide: true, cell: node.GetAddress},

@@ -44,7 +44,7 @@ func dash(s string) string {
 	return s
 }
 
-func sim(is bool) string {
+func simMark(is bool) string {
 	if is {
 		return "sim"
 	}

@@ -49,7 +49,7 @@ type jobCheckpoint struct {
 	Signal string        `doc:"signal,word"`
 	Grace  time.Duration `doc:"grace,span"`
 	Every  time.Duration `doc:"every,span"`
-	Dir    string        `doc:"dir,path"`
+	Dir    string        `doc:"dir,nodePath"`
 }
 
 type jobValue struct {

@@ -239,6 +239,10 @@ func readText(unit, arg, text string) (string, error) {
 		if text == "" || len(text) > 63 || strings.HasPrefix(text, "-") || strings.HasSuffix(text, "-") || strings.Contains(text, "--") {
 			return "", bad("%q is not a territory such as RU-IRK: parts joined by single hyphens", text)
 		}
+	case "nodePath": // relative: below the node's own data directory
+		if path.Clean(text) != text || text == "." || text == ".." || strings.HasPrefix(text, "../") {
+			return "", bad("%q is not a path without . and ..", text)
+		}
 	case "path":
 		if !path.IsAbs(text) || path.Clean(text) != text {
 			return "", bad("%q is not an absolute path without . and ..", text)
