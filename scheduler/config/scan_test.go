@@ -180,7 +180,7 @@ func TestLibraryIsBounded(t *testing.T) {
 		"keys":      keys.String(),
 		"list":      "a:\n" + strings.Repeat("- {b: c}\n", maxNodes/6),
 		"documents": strings.Repeat("---\nkind: Tenant\nname: a\n", maxDocuments),
-		"flow":      "a: {" + strings.Repeat("b: c, ", maxNodes/3) + "d: e}\n",
+		"flow":      "a: {" + strings.Repeat("b: c, ", maxNodes/6) + "d: e}\n",
 		"deep":      strings.Repeat(strings.Repeat("[", 60)+strings.Repeat("]", 60)+",\n", 1)[:120] + "\n",
 		"comments":  strings.Repeat("# x\n", maxLines-1),
 	} {
