@@ -95,14 +95,14 @@ func TestAbuseIsRefusedCheaply(t *testing.T) {
 			best = min(best, time.Since(start))
 			runtime.ReadMemStats(&after)
 			least = min(least, after.TotalAlloc-before.TotalAlloc)
-			if best < 50*time.Millisecond && least < 16<<20 {
+			if best < slower*50*time.Millisecond && least < 16<<20 {
 				break
 			}
 		}
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 		}
-		if best > 50*time.Millisecond || least > 16<<20 {
+		if best > slower*50*time.Millisecond || least > 16<<20 {
 			t.Errorf("%s: %s, %.1f MiB", name, best, float64(least)/(1<<20))
 		}
 		worst, most = max(worst, best), max(most, least)
@@ -187,11 +187,15 @@ func TestLibraryIsBounded(t *testing.T) {
 		if f, bad := scan([]byte(in)); bad {
 			t.Fatalf("%s: the scanner refuses: %s", name, f.text)
 		}
-		start := time.Now()
-		_, err := Parse("t.yaml", []byte(in))
-		d := time.Since(start)
+		d := time.Hour
+		var err error
+		for tries := 0; tries < 5 && d > 200*time.Millisecond; tries++ {
+			start := time.Now()
+			_, err = Parse("t.yaml", []byte(in))
+			d = min(d, time.Since(start))
+		}
 		t.Logf("%s: %s", name, d.Round(time.Millisecond))
-		if d > 2*time.Second {
+		if d > 2*slower*time.Second {
 			t.Errorf("%s took %s", name, d)
 		}
 		if err == nil {
