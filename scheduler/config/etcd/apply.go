@@ -27,7 +27,7 @@ func (s *Source) Apply(ctx context.Context, batch config.Batch, check int64) (in
 		}
 		if now.Regressed {
 			return 0, workload.Errorf(workload.Conflict, "etcd went back in time: policy is frozen").
-				Hint("check the policy in etcd, then confirm it by restarting the server")
+				Hint("check the policy in etcd and confirm it, or restore the newer data")
 		}
 		if err := admit(now.Set(), batch.Edits); err != nil {
 			return 0, err
