@@ -50,7 +50,7 @@ func MulDiv(a, b, c int64, r Rounding) int64 {
 		return clamp(negative)
 	}
 	q, rem := bits.Div64(hi, lo, uint64(c))
-	if rem != 0 && (r == Up) != negative {
+	if rem != 0 && (r == Up) != negative && q < math.MaxUint64 {
 		q++
 	}
 	if q > math.MaxInt64 {

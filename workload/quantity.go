@@ -57,7 +57,18 @@ func ParseFactor(s string) (PPM, error) {
 
 // ParseSpan reads "30m", "2h30m", "7d", "250ms".
 func ParseSpan(s string) (time.Duration, error) {
-	text := strings.ReplaceAll(strings.TrimSpace(s), " ", "")
+	text := strings.TrimSpace(s)
+	// A blank may stand before the unit ("30 m"), not inside a number: "1 0m"
+	// is more likely a slip than ten minutes.
+	for i := 1; i+1 < len(text); i++ {
+		if text[i] == ' ' && !letter(text[i+1]) && !letter(text[i-1]) {
+			return 0, Errorf(Invalid, "duration %q is not a number with a unit (ms, s, m, h, d), such as 30m", s)
+		}
+	}
+	text = strings.ReplaceAll(text, " ", "")
+	if text == "0" || text == "+0" || text == "-0" {
+		return 0, Errorf(Invalid, "duration %q is not a number with a unit (ms, s, m, h, d), such as 30m", s)
+	}
 	var days time.Duration
 	if i := strings.IndexByte(text, 'd'); i > 0 {
 		n, err := parseScaled(text[:i+1], "duration", []suffix{{"d", 86_400_000}})
@@ -75,6 +86,8 @@ func ParseSpan(s string) (time.Duration, error) {
 	}
 	return days + d, nil
 }
+
+func letter(c byte) bool { return c >= 'a' && c <= 'z' }
 
 // Per is the denominator of a price.
 type Per string
@@ -315,7 +328,7 @@ func FormatHashrate(milli int64) string {
 // FormatSpan shows a duration as "2 h 10 m", "45 s", "3 d 4 h".
 func FormatSpan(d time.Duration) string {
 	if d < 0 {
-		return "-" + FormatSpan(-d)
+		return "-" + FormatSpan(max(-d, -(d+1))) // the least duration has no negative
 	}
 	switch s := int64(d / time.Second); {
 	case d < time.Second:

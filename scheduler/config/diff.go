@@ -115,8 +115,14 @@ func flattenFields(out *[]leaf, path string, v reflect.Value) {
 func flattenValue(out *[]leaf, path, unit string, v reflect.Value) {
 	switch {
 	case v.Kind() == reflect.Slice && compound(v.Type().Elem()):
+		used := map[string]bool{}
 		for i := range v.Len() {
-			flattenFields(out, fmt.Sprintf("%s[%s]", path, itemName(v.Index(i), i)), v.Index(i))
+			name := itemName(v.Index(i), i)
+			if used[name] {
+				name = fmt.Sprintf("%s#%d", name, i)
+			}
+			used[name] = true
+			flattenFields(out, path+"["+name+"]", v.Index(i))
 		}
 	case v.Kind() == reflect.Slice:
 		text, _ := flowText(unit, v)

@@ -16,6 +16,7 @@ const (
 	maxScalar    = 64_000 // bytes
 	maxDocuments = 1_000  // of one file: likewise quadratic
 	maxLines     = 50_000
+	maxBlanks    = 1_000 // in a row, outside of values
 )
 
 // fault is a refusal at a byte offset of the input.
@@ -48,6 +49,7 @@ type scanner struct {
 	parent int
 	plain  bool // the last line ended inside a plain scalar
 	start  int  // of that scalar
+	wide   bool // more than maxBlanks were skipped
 }
 
 // scan refuses input that is too large, too deep, not text, or that uses what
@@ -131,9 +133,11 @@ func (s *scanner) lineEnd() int {
 }
 
 func (s *scanner) skipBlanks() {
+	from := s.pos
 	for s.pos < len(s.data) && (s.data[s.pos] == ' ' || s.data[s.pos] == '\t' || s.data[s.pos] == '\r') {
 		s.pos++
 	}
+	s.wide = s.wide || s.pos-from > maxBlanks
 }
 
 func (s *scanner) column() int { return s.pos - s.line }
@@ -184,6 +188,9 @@ func (s *scanner) scanNodes() (fault, bool) {
 	for s.pos < len(s.data) {
 		s.skipBlanks()
 		c, next := s.peek(s.pos), s.peek(s.pos+1)
+		if s.wide {
+			return fault{s.pos, "has more than 1,000 blanks in a row"}, true
+		}
 		if s.nodes > maxNodes {
 			return fault{s.pos, "has more than 20,000 values"}, true
 		}

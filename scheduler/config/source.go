@@ -16,8 +16,8 @@ type Snapshot struct {
 	// Invalid are the faults of stored documents, for an alarm.
 	Invalid []Issue `json:"invalid,omitempty"`
 	// Regressed means that the store went back in time (restored from a
-	// backup): Documents are those of before, and stand until a person confirms
-	// by restarting the source.
+	// backup). Documents are then those of before, as far as this source has
+	// seen any; a reader keeps the policy that it has until a person confirms.
 	Regressed bool `json:"regressed,omitempty"`
 }
 

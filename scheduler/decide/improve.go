@@ -207,7 +207,10 @@ func (im *improver) refill(classes ...int) {
 	s.polish(im.only)
 	for r := range s.in.rows {
 		if s.in.rows[r].soft && s.act[r] < 0 {
-			s.mend()
+			// A shift looks at all pairs of options, so it is charged by them.
+			work := (1 + s.mend(2, 30)) * int64(1+len(s.count)/50)
+			im.left -= work
+			im.used += work
 			return
 		}
 	}
@@ -228,7 +231,7 @@ func (im *improver) shakeAll(order []candidate) {
 		return
 	}
 	rng := splitmix(1)
-	cost := int64(len(order)/32 + 1)
+	cost := int64(len(order)/8 + 8)
 	for im.left >= cost {
 		im.left -= cost - 1 // trial takes the last one
 		im.used += cost - 1

@@ -12,9 +12,9 @@ const park = -1
 // first, then by true value within what the rows still allow.
 func (s *state) mineAll(g *pricer) {
 	s.byPrices(g)
-	s.mend()
+	s.mend(8, 400)
 	s.polish(nil)
-	s.mend()
+	s.mend(8, 400)
 	s.balanceCoins()
 }
 
@@ -152,23 +152,27 @@ func (s *state) shift2(a, b int, n int64) {
 
 // mend shifts mining until no soft row is missed that mining can serve, the
 // cheapest loss per unit first. One row's cure can be another's illness, so it
-// goes round until nothing changes.
-func (s *state) mend() {
-	for round := 0; round < 8; round++ {
+// goes round until nothing changes, at most so many rounds with so many shifts
+// for each row. It returns the shifts made.
+func (s *state) mend(rounds, shifts int) int64 {
+	var made int64
+	for round := 0; round < rounds; round++ {
 		changed := false
 		for t := range s.in.tiers {
 			for r := range s.in.rows {
 				if cr := &s.in.rows[r]; cr.soft && cr.tier == t {
-					for i := 0; i < 400 && s.act[r] < 0 && s.mendRow(r); i++ {
+					for i := 0; i < shifts && s.act[r] < 0 && s.mendRow(r); i++ {
 						changed = true
+						made++
 					}
 				}
 			}
 		}
 		if !changed {
-			return
+			break
 		}
 	}
+	return made
 }
 
 // mendRow makes the cheapest shift that helps row r.

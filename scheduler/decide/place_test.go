@@ -135,8 +135,8 @@ func checkPlacement(t *testing.T, p *Problem, inv Inventory, cur, got Placement,
 }
 
 func TestPlaceFollowsThePlanOverRounds(t *testing.T) {
-	for seed := range uint64(6) {
-		p := Generate(600, 60, ShapeDefault, seed)
+	for seed := range uint64(3) {
+		p := Generate(400, 40, ShapeDefault, seed)
 		inv := inventoryOf(&p)
 		rng := splitmix(seed)
 		inv.Local = make([][]int, len(p.Jobs))

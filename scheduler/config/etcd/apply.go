@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/workload"
@@ -26,7 +27,7 @@ func (s *Source) Apply(ctx context.Context, batch config.Batch, check int64) (in
 		}
 		if now.Regressed {
 			return 0, workload.Errorf(workload.Conflict, "etcd went back in time: policy is frozen").
-				Hint("check the policy in etcd, then confirm it by restarting the server")
+				Hint("check the policy in etcd and confirm it, or restore the newer data")
 		}
 		if err := admit(now.Set(), batch.Edits); err != nil {
 			return 0, err
@@ -221,38 +222,44 @@ func version(key config.Key, revision int64, text string) config.Version {
 // events replays a key's changes up to a revision, from the oldest that etcd
 // still has.
 func (s *Source) events(ctx context.Context, at string, until int64) ([]*clientv3.Event, int64, error) {
+	for from := int64(1); ; {
+		events, compacted, err := s.replay(ctx, at, from, until)
+		if err != nil {
+			return nil, 0, s.failure("read history", err)
+		}
+		if compacted <= from {
+			return events, from, nil
+		}
+		from = compacted
+	}
+}
+
+// replay reads events from one revision to another; a revision compacted is
+// that from which to try again.
+func (s *Source) replay(ctx context.Context, at string, from, until int64) (out []*clientv3.Event, compacted int64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for from := int64(1); ; {
-		replay, stop := context.WithCancel(ctx)
-		ch := s.client.Watch(replay, at, clientv3.WithRev(from), clientv3.WithCreatedNotify())
-		var out []*clientv3.Event
-		again := false
-		for !again {
-			var resp clientv3.WatchResponse
-			var ok bool
-			select {
-			case resp, ok = <-ch:
-			case <-ctx.Done():
+	ch := s.client.Watch(ctx, at, clientv3.WithRev(from))
+	// etcd answers a request for progress only once the watch has caught up, and
+	// forgets it otherwise.
+	ask := time.NewTicker(20 * time.Millisecond)
+	defer ask.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		case <-ask.C:
+			if err := s.client.RequestProgress(ctx); err != nil {
+				return nil, 0, err
 			}
+		case resp, ok := <-ch:
 			switch {
 			case !ok:
-				stop()
-				return nil, 0, s.failure("read history", context.Cause(orDeadline(ctx)))
+				return nil, 0, errors.New("the watch ended")
 			case resp.CompactRevision > from:
-				from, again = resp.CompactRevision, true
+				return nil, resp.CompactRevision, nil
 			case resp.Err() != nil:
-				stop()
-				return nil, 0, s.failure("read history", resp.Err())
-			}
-			if again {
-				break
-			}
-			if resp.Created {
-				if err := s.client.RequestProgress(replay); err != nil {
-					stop()
-					return nil, 0, s.failure("read history", err)
-				}
+				return nil, 0, resp.Err()
 			}
 			for _, e := range resp.Events {
 				if e.Kv.ModRevision <= until {
@@ -260,20 +267,8 @@ func (s *Source) events(ctx context.Context, at string, until int64) ([]*clientv
 				}
 			}
 			if n := len(resp.Events); resp.IsProgressNotify() && resp.Header.Revision >= until || n > 0 && resp.Events[n-1].Kv.ModRevision >= until {
-				stop()
-				return out, from, nil
+				return out, 0, nil
 			}
 		}
-		stop()
 	}
-}
-
-// orDeadline makes a context whose cause is the deadline's error.
-func orDeadline(ctx context.Context) context.Context {
-	if ctx.Err() != nil {
-		return ctx
-	}
-	ended, cancel := context.WithCancelCause(ctx)
-	cancel(errors.New("the watch ended"))
-	return ended
 }

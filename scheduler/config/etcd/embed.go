@@ -1,11 +1,14 @@
 package etcd
 
 import (
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sluice-project/sluice/workload"
@@ -23,6 +26,8 @@ type EmbedOptions struct {
 	Quota int64
 	// Keep is how many revisions of history survive compaction. Default 10,000.
 	Keep int
+	// Log takes etcd's errors; nil drops them.
+	Log *slog.Logger
 }
 
 // Embedded is an etcd of one member inside this process. It listens on unix
@@ -32,6 +37,8 @@ type Embedded struct {
 	etcd    *embed.Etcd
 	socket  string
 	sockets string // directory to remove
+	lock    *os.File
+	closed  atomic.Bool
 	once    sync.Once
 }
 
@@ -55,23 +62,26 @@ func Embed(dir string, o EmbedOptions) (*Embedded, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, workload.Errorf(workload.Unavailable, "data directory of etcd: %w", err)
 	}
+	e := new(Embedded)
+	if e.lock, err = lock(dir); err != nil {
+		return nil, err
+	}
 	// etcd sets aside two segments of 64 MB; policy fits kilobytes. The size is a
 	// variable of its package, so that it is set once for the process.
 	smallSegments.Do(func() { wal.SegmentSizeBytes = 2 << 20 })
 	// A socket's path has at most 107 bytes, and a data directory's may be long.
-	sockets, err := os.MkdirTemp("", "sluice-etcd-")
-	if err != nil {
+	if e.sockets, err = os.MkdirTemp("", "sluice-etcd-"); err != nil {
+		e.Close()
 		return nil, workload.Errorf(workload.Unavailable, "sockets of etcd: %w", err)
 	}
-	e := &Embedded{sockets: sockets, socket: filepath.Join(sockets, "c")}
+	e.socket = filepath.Join(e.sockets, "c")
 	if len(e.socket) > 100 {
 		e.Close()
 		return nil, workload.Errorf(workload.Invalid, "the path %s is too long for a socket", e.socket).Hint("set TMPDIR to a shorter path")
 	}
-	if e.etcd, err = embed.StartEtcd(o.settings(dir, e.socket, filepath.Join(sockets, "p"))); err != nil {
+	if e.etcd, err = embed.StartEtcd(e.settings(o, dir)); err != nil {
 		e.Close()
-		return nil, workload.Errorf(workload.Unavailable, "start etcd on %s: %w", dir, err).
-			Hint("another process may hold the directory; see what uses %s", filepath.Join(dir, "member"))
+		return nil, workload.Errorf(workload.Unavailable, "start etcd on %s: %w", dir, err)
 	}
 	late := time.NewTimer(o.Wait)
 	defer late.Stop()
@@ -89,15 +99,34 @@ func Embed(dir string, o EmbedOptions) (*Embedded, error) {
 	return nil, err
 }
 
-func (o EmbedOptions) settings(dir, client, peer string) *embed.Config {
+// lock takes the directory for this process. etcd itself would wait for ever
+// for another that holds it.
+func lock(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "sluice.lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			return f, nil
+		}
+		f.Close()
+	}
+	return nil, workload.Errorf(workload.Unavailable, "take the data directory %s of etcd: %w", dir, err).
+		Hint("another process may hold it; see: fuser %s", path)
+}
+
+func (e *Embedded) settings(o EmbedOptions, dir string) *embed.Config {
 	c := embed.NewConfig()
 	c.Name, c.Dir = "sluice", dir
-	clientURL, peerURL := url.URL{Scheme: "unix", Path: client}, url.URL{Scheme: "unix", Path: peer}
+	peer := filepath.Join(e.sockets, "p")
+	clientURL, peerURL := url.URL{Scheme: "unix", Path: e.socket}, url.URL{Scheme: "unix", Path: peer}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{clientURL}, []url.URL{clientURL}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peerURL}, []url.URL{peerURL}
+	c.AdvertisePeerUrls = []url.URL{peerURL}
+	// The peer listener takes a socket's path from Host; from Path it would open
+	// an abstract socket, which every user of the machine can reach.
+	c.ListenPeerUrls = []url.URL{{Scheme: "unix", Host: peer}}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	c.TickMs, c.ElectionMs = 10, 100 // alone, it waits for nobody's vote
-	c.Logger, c.LogLevel, c.LogOutputs = "zap", "error", []string{"stderr"}
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newLogger(o.Log, &e.closed))
 	c.UnsafeNoFsync = o.Volatile
 	c.QuotaBackendBytes = o.Quota
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, strconv.Itoa(o.Keep)
@@ -116,6 +145,7 @@ func (e *Embedded) Err() <-chan error { return e.etcd.Err() }
 // Close stops the server and waits for it. It may be called twice.
 func (e *Embedded) Close() error {
 	e.once.Do(func() {
+		e.closed.Store(true)
 		if e.etcd != nil {
 			e.etcd.Close()
 			select { // its own goroutine ends after the listeners do
@@ -123,7 +153,10 @@ func (e *Embedded) Close() error {
 			case <-time.After(5 * time.Second):
 			}
 		}
-		os.RemoveAll(e.sockets)
+		if e.sockets != "" {
+			os.RemoveAll(e.sockets)
+		}
+		e.lock.Close() // releases it
 	})
 	return nil
 }

@@ -151,7 +151,7 @@ func (s *Source) frozen(now int64) config.Snapshot {
 	snap.Invalid = append(slices.Clone(snap.Invalid), config.Issue{
 		Document: config.Key{Kind: "etcd", Name: s.prefix},
 		Text:     fmt.Sprintf("etcd went back from revision %d to %d (restored from a backup?): policy is frozen", s.highest, now),
-		Next:     "check the policy in etcd, then confirm it by restarting the server",
+		Next:     "check the policy in etcd and confirm it, or restore the newer data",
 	})
 	return snap
 }
