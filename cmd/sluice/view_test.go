@@ -218,3 +218,39 @@ func FuzzSplitAddrs(f *testing.F) {
 		}
 	})
 }
+
+// TestWatchOutlivesAServer: a watch goes on when its server stops and another
+// takes over.
+func TestWatchOutlivesAServer(t *testing.T) {
+	first, _ := fakeEnv(t, "")
+	second, env := fakeEnv(t, "")
+	second.jobs[4].Width = 3
+	ca := filepath.Join(t.TempDir(), "both.pem")
+	if err := os.WriteFile(ca, append(bytes.Clone(first.ca), second.ca...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	code := make(chan int, 1)
+	go func() {
+		a := &app{in: strings.NewReader(""), out: w, err: io.Discard, env: env, now: time.Now}
+		code <- a.run(ctx, []string{"job", "list", "-w", "-o", "jsonl", "--addr", first.addr + "," + second.addr, "--cacert", ca})
+		w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	for range 3 {
+		if !lines.Scan() {
+			t.Fatal("no first list")
+		}
+	}
+	first.stop()
+	if !lines.Scan() || !strings.Contains(lines.Text(), `"width":3,`) {
+		t.Fatalf("got %q from the second server", lines.Text())
+	}
+	cancel()
+	go io.Copy(io.Discard, r)
+	if got := <-code; got != exitInterrupted {
+		t.Errorf("exit code %d", got)
+	}
+}

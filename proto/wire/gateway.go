@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"unicode/utf8"
 
@@ -69,6 +71,27 @@ func appendAny(b []byte, v any) ([]byte, error) {
 		raw, err := json.Marshal(v)
 		return append(b, raw...), err
 	}
+}
+
+// WriteError answers a REST request that failed. Give it to the gateway:
+//
+//	runtime.WithErrorHandler(wire.WriteGatewayError)
+func WriteError(w http.ResponseWriter, err error) {
+	code := HTTPStatus(err)
+	if routed, ok := errors.AsType[*runtime.HTTPStatusError](err); ok {
+		code = routed.HTTPStatus // wrong path or method: the gateway knows better
+	}
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(ErrorJSON(err), '\n'))
+}
+
+// WriteGatewayError is WriteError in the form that the gateway takes.
+func WriteGatewayError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	WriteError(w, err)
 }
 
 // Unmarshal decodes as NewDecoder does.
