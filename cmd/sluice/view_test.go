@@ -195,7 +195,7 @@ func TestSplitAddrs(t *testing.T) {
 			t.Errorf("%q: %v (%v), want %s", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", ",", "http://a", ":7070", "a:", "a b:1"} {
+	for _, in := range []string{"", ",", "http://a", ":7070", "a:", "a b:1", "::]0", "a:99999", "a:x", "[a", "1:2:3"} {
 		if got, err := splitAddrs(in); codeOf(err) != exitUsage {
 			t.Errorf("%q gives %v (%v)", in, got, err)
 		}
@@ -204,7 +204,7 @@ func TestSplitAddrs(t *testing.T) {
 
 // FuzzSplitAddrs: what is accepted is accepted again, unchanged.
 func FuzzSplitAddrs(f *testing.F) {
-	for _, seed := range []string{"a", "a:1,b:2", "[::1]:5", "::1", "a:b:c", ",,", "[", "]:1", "[a]b:1"} {
+	for _, seed := range []string{"a", "a:1,b:2", "[::1]:5", "::1", "a:b:c", ",,", "[", "]:1", "[a]b:1", "::]0"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
