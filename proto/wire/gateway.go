@@ -21,7 +21,8 @@ const MaxBody = 2 << 20
 
 // GatewayMarshaler makes the REST gateway speak the JSON of this package. A
 // body that is mapped to a string field (`document`) is taken as it is: that
-// is how YAML is posted.
+// is how YAML is posted. Programs may post it as one JSON string, which no
+// document is by itself.
 type GatewayMarshaler struct{}
 
 var (
@@ -77,6 +78,9 @@ func (g GatewayMarshaler) Unmarshal(data []byte, v any) error {
 	case *string:
 		if !utf8.Valid(data) {
 			return workload.Errorf(workload.Invalid, "document is not UTF-8 text")
+		}
+		if len(data) > 0 && data[0] == '"' && json.Unmarshal(data, v) == nil {
+			return nil
 		}
 		*v = string(data)
 		return nil
