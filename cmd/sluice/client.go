@@ -112,7 +112,8 @@ func call[Q, R any](ctx context.Context, c *client, method func(sluicev1.Operato
 // round again until --timeout has passed.
 func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.OperatorClient) error) error {
 	giveUp := time.Now().Add(c.target.timeout)
-	told := false
+	var told bool
+	var lastRound error // that servers answered and none led says more than "too late"
 	for {
 		leaderless := false
 		var failed []error
@@ -127,6 +128,9 @@ func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.Operat
 			e := wire.FromStatus(err)
 			switch kind := workload.KindOf(e); {
 			case !wire.Answered(err) && (ctx.Err() != nil || cutOff(err)):
+				if lastRound != nil && !errors.Is(ctx.Err(), context.Canceled) {
+					return lastRound
+				}
 				return c.late(ctx, failed)
 			case kind == workload.NotLeader:
 				leaderless = true
@@ -143,13 +147,14 @@ func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.Operat
 		if !leaderless || !time.Now().Add(leaderPause).Before(giveUp) {
 			return join(failed)
 		}
+		lastRound = join(failed)
 		if c.notice != nil && !told {
 			c.notice("no server leads yet; waiting for an election")
 			told = true
 		}
 		select {
 		case <-ctx.Done():
-			return join(failed)
+			return lastRound
 		case <-time.After(leaderPause):
 		}
 	}

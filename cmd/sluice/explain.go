@@ -93,6 +93,9 @@ func (a *app) showGpuExplanation(e *sluicev1.GpuExplanation) {
 	}
 	next := false
 	for _, alt := range e.GetAlternatives() {
+		if isNow(g, alt) {
+			continue // "earns" says it
+		}
 		label := alt.GetUse()
 		switch {
 		case alt.GetJob() != "":
@@ -123,14 +126,19 @@ func useWords(use, option, job string) string {
 	return use
 }
 
-// breakdownWords shows how a net rate came about. Watts here are at the board,
-// as the power usage effectiveness stands beside them.
+// breakdownWords shows how a net rate came about, from the draw at the board:
+// times the power usage effectiveness it is the draw at the meter.
 func breakdownWords(b *sluicev1.Breakdown, cur string) string {
 	s := fmt.Sprintf("gross %s - risk %s - energy %s", workload.Decimal(b.GetGross(), 4), workload.Decimal(b.GetRisk(), 4), workload.Decimal(b.GetEnergy(), 4))
 	if b.GetBoardWatts() > 0 {
 		s += fmt.Sprintf(" (%s x PUE %s x %s)", watts(b.GetBoardWatts()), workload.Decimal(b.GetPuePpm(), 2), perKWh(b.GetEnergyMicroPerKwh(), cur))
 	}
 	return s
+}
+
+// isNow recognises the alternative that the device has chosen already.
+func isNow(g *sluicev1.Gpu, alt *sluicev1.Alternative) bool {
+	return alt.GetVsNow() == 0 && alt.GetUse() == first(g.GetAssigned(), g.GetUse()) && alt.GetJob() == g.GetJob() && alt.GetOption() == g.GetOption()
 }
 
 // alternativeWords says what one other use would bring, and why it is not

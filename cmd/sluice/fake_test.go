@@ -318,8 +318,9 @@ func (f *fakeServer) ExplainGpu(_ context.Context, req *sluicev1.ExplainGpuReque
 		}
 		return &sluicev1.GpuExplanation{Gpu: g, Plan: fakePlan(), Currency: "USD", QuoteAgeMs: 40_000, HorizonMs: 3_600_000, MarketMs: base + marketMs,
 			Verdict: "the better use does not pay the switch back within the horizon",
-			Now:     &sluicev1.Breakdown{Gross: 73_100, Risk: 2_900, Energy: 29_000, Net: 41_200, Watts: 279, EnergyMicroPerKwh: 100_000, PuePpm: 1_040_000},
+			Now:     &sluicev1.Breakdown{Gross: 73_100, Risk: 2_900, Energy: 29_000, Net: 41_200, Watts: 290, BoardWatts: 279, EnergyMicroPerKwh: 100_000, PuePpm: 1_040_000},
 			Alternatives: []*sluicev1.Alternative{
+				{Use: g.GetUse(), Option: g.GetOption(), Job: g.GetJob(), Money: &sluicev1.Breakdown{Net: 41_200}},
 				{Use: "mining", Option: "RVN", Money: &sluicev1.Breakdown{Net: 45_300}, VsNow: 4_100, Reason: &sluicev1.Reason{Code: "STABLE", Text: "switching costs 0.0080 USD, pays back in 1 h 57 m, horizon 1 h"}},
 				{Use: "training", Job: "17", Reason: &sluicev1.Reason{Code: "NO_FIT", Text: "needs 8 on one node that holds its checkpoint; n07 can free 5, n12 4"}},
 				{Use: "parked", Money: &sluicev1.Breakdown{Net: -2_200}, VsNow: -43_400, WouldWinAt: "0.263 USD/kWh"},

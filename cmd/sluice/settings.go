@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -108,9 +110,12 @@ func splitAddrs(s string) ([]string, error) {
 		}
 		host, port, err := net.SplitHostPort(part)
 		if err != nil {
-			host, port = strings.Trim(part, "[]"), defaultPort
+			host, port = part, defaultPort
+			if strings.HasPrefix(part, "[") && strings.HasSuffix(part, "]") {
+				host = part[1 : len(part)-1]
+			}
 		}
-		if host == "" || port == "" || strings.ContainsAny(part, "/ ") || strings.Count(host, ":") == 1 {
+		if !validHost(host) || !validPort(port) {
 			return nil, usagef("address %q is not of the form host:port", part)
 		}
 		addrs = append(addrs, net.JoinHostPort(host, port))
@@ -119,6 +124,22 @@ func splitAddrs(s string) ([]string, error) {
 		return nil, usagef("no server address is given")
 	}
 	return addrs, nil
+}
+
+// validHost takes a name or an address; only an IPv6 address has colons.
+func validHost(s string) bool {
+	if strings.Contains(s, ":") {
+		_, err := netip.ParseAddr(s)
+		return err == nil
+	}
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune("/[]@?#%", r)
+	})
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 func (a *app) contextValues() (contextValues, error) {

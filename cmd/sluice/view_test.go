@@ -195,7 +195,7 @@ func TestSplitAddrs(t *testing.T) {
 			t.Errorf("%q: %v (%v), want %s", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", ",", "http://a", ":7070", "a:", "a b:1"} {
+	for _, in := range []string{"", ",", "http://a", ":7070", "a:", "a b:1", "::]0", "a:99999", "a:x", "[a", "1:2:3"} {
 		if got, err := splitAddrs(in); codeOf(err) != exitUsage {
 			t.Errorf("%q gives %v (%v)", in, got, err)
 		}
@@ -204,7 +204,7 @@ func TestSplitAddrs(t *testing.T) {
 
 // FuzzSplitAddrs: what is accepted is accepted again, unchanged.
 func FuzzSplitAddrs(f *testing.F) {
-	for _, seed := range []string{"a", "a:1,b:2", "[::1]:5", "::1", "a:b:c", ",,", "[", "]:1", "[a]b:1"} {
+	for _, seed := range []string{"a", "a:1,b:2", "[::1]:5", "::1", "a:b:c", ",,", "[", "]:1", "[a]b:1", "::]0"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -217,4 +217,40 @@ func FuzzSplitAddrs(f *testing.F) {
 			t.Fatalf("%q became %q, then %q (%v)", s, addrs, again, err)
 		}
 	})
+}
+
+// TestWatchOutlivesAServer: a watch goes on when its server stops and another
+// takes over.
+func TestWatchOutlivesAServer(t *testing.T) {
+	first, _ := fakeEnv(t, "")
+	second, env := fakeEnv(t, "")
+	second.jobs[4].Width = 3
+	ca := filepath.Join(t.TempDir(), "both.pem")
+	if err := os.WriteFile(ca, append(bytes.Clone(first.ca), second.ca...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	code := make(chan int, 1)
+	go func() {
+		a := &app{in: strings.NewReader(""), out: w, err: io.Discard, env: env, now: time.Now}
+		code <- a.run(ctx, []string{"job", "list", "-w", "-o", "jsonl", "--addr", first.addr + "," + second.addr, "--cacert", ca})
+		w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	for range 3 {
+		if !lines.Scan() {
+			t.Fatal("no first list")
+		}
+	}
+	first.stop()
+	if !lines.Scan() || !strings.Contains(lines.Text(), `"width":3,`) {
+		t.Fatalf("got %q from the second server", lines.Text())
+	}
+	cancel()
+	go io.Copy(io.Discard, r)
+	if got := <-code; got != exitInterrupted {
+		t.Errorf("exit code %d", got)
+	}
 }

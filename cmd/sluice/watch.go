@@ -21,7 +21,8 @@ const watchFallback = 2 * time.Second
 const patience = time.Minute
 
 // repeat calls fetch now and after every change that a server tells of, until
-// ctx ends or fetch fails for good.
+// ctx ends or fetch fails for good. Servers that cannot be reached are put up
+// with once one has answered.
 func (a *app) repeat(ctx context.Context, c *client, fetch func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	changes := make(chan struct{}, 1)
@@ -33,17 +34,21 @@ func (a *app) repeat(ctx context.Context, c *client, fetch func() error) error {
 	defer func() { cancel(); <-done }()
 
 	var failing time.Time
+	heard := false
 	for {
 		err := fetch()
 		switch kind := workload.KindOf(err); {
 		case err == nil:
-			failing = time.Time{}
+			heard, failing = true, time.Time{}
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case kind != workload.Unavailable && kind != workload.NotLeader:
+		case !heard || kind != workload.Unavailable && kind != workload.NotLeader:
 			return err
 		case failing.IsZero():
 			failing = a.now()
+			if c.notice != nil {
+				c.notice(clean(err.Error()) + "; trying again")
+			}
 		case a.now().Sub(failing) > patience:
 			return err
 		}

@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"unicode/utf8"
 
@@ -21,7 +23,8 @@ const MaxBody = 2 << 20
 
 // GatewayMarshaler makes the REST gateway speak the JSON of this package. A
 // body that is mapped to a string field (`document`) is taken as it is: that
-// is how YAML is posted.
+// is how YAML is posted. Programs may post it as one JSON string, which no
+// document is by itself.
 type GatewayMarshaler struct{}
 
 var (
@@ -71,12 +74,36 @@ func appendAny(b []byte, v any) ([]byte, error) {
 	}
 }
 
+// WriteError answers a REST request that failed. Give it to the gateway:
+//
+//	runtime.WithErrorHandler(wire.WriteGatewayError)
+func WriteError(w http.ResponseWriter, err error) {
+	code := HTTPStatus(err)
+	if routed, ok := errors.AsType[*runtime.HTTPStatusError](err); ok {
+		code = routed.HTTPStatus // wrong path or method: the gateway knows better
+	}
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(ErrorJSON(err), '\n'))
+}
+
+// WriteGatewayError is WriteError in the form that the gateway takes.
+func WriteGatewayError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	WriteError(w, err)
+}
+
 // Unmarshal decodes as NewDecoder does.
 func (g GatewayMarshaler) Unmarshal(data []byte, v any) error {
 	switch v := v.(type) {
 	case *string:
 		if !utf8.Valid(data) {
 			return workload.Errorf(workload.Invalid, "document is not UTF-8 text")
+		}
+		if len(data) > 0 && data[0] == '"' && json.Unmarshal(data, v) == nil {
+			return nil
 		}
 		*v = string(data)
 		return nil
