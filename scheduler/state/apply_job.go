@@ -108,6 +108,9 @@ func (s *State) settleDependency(id workload.JobID) {
 		other := s.Jobs[on]
 		switch {
 		case !other.Phase.Final():
+			if j.Phase != workload.Waiting {
+				s.Waiting = append(s.Waiting, id) // the newest job, so that the list ascends
+			}
 			j.Phase, j.Reason = workload.Waiting, workload.Why(workload.CodeWaitsOn, workload.Name("job", after.Job))
 			s.Jobs[id] = j
 			return
@@ -129,16 +132,16 @@ func (s *State) settleDependency(id workload.JobID) {
 // older one, so that in ascending order one pass carries an end as far as it
 // goes.
 func (s *State) settleDependents() {
-	var waiting []workload.JobID
-	for id, j := range s.Jobs {
-		if j.Phase == workload.Waiting {
-			waiting = append(waiting, id)
+	var still []workload.JobID
+	for _, id := range s.Waiting {
+		if s.Jobs[id].Phase == workload.Waiting {
+			s.settleDependency(id)
+		}
+		if s.Jobs[id].Phase == workload.Waiting {
+			still = append(still, id)
 		}
 	}
-	slices.Sort(waiting)
-	for _, id := range waiting {
-		s.settleDependency(id)
-	}
+	s.Waiting = still
 }
 
 // ended notes that a job has reached a final phase: those that wait on it are
@@ -158,11 +161,9 @@ func (s *State) forget() {
 		return
 	}
 	needed := map[string]bool{}
-	for _, j := range s.Jobs {
-		if j.Phase == workload.Waiting {
-			for _, after := range j.Spec.After {
-				needed[after.Job] = true
-			}
+	for _, id := range s.Waiting {
+		for _, after := range s.Jobs[id].Spec.After {
+			needed[after.Job] = true
 		}
 	}
 	drop := len(s.Finished) - FinishedKept

@@ -26,6 +26,8 @@ type State struct {
 	Devices map[workload.DeviceID]Device `json:"devices"`
 	Jobs    map[workload.JobID]Job       `json:"jobs"`
 	NextJob workload.JobID               `json:"next_job"`
+	// Waiting lists the jobs in phase Waiting, ascending.
+	Waiting []workload.JobID `json:"waiting,omitempty"`
 	// Finished lists the jobs in a final phase, the earliest end first.
 	Finished []workload.JobID           `json:"finished,omitempty"`
 	Plan     PlanRecord                 `json:"plan"`
