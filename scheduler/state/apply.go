@@ -75,6 +75,7 @@ func (s *State) date() {
 	for id, d := range s.Devices {
 		d.Since, d.AssignedAt = s.At, s.At
 		s.Devices[id] = d
+		s.memo.touchDevices()
 	}
 }
 
@@ -125,6 +126,7 @@ func (s *State) applyPolicy(c PolicyChanged) Result {
 		return refuse(workload.Errorf(workload.Invalid, "policy revision %d has no documents", c.Revision))
 	}
 	s.Policy, s.Revision = c.Documents, c.Revision
+	s.memo.idle = nil
 	s.refreshYields()
 	for _, d := range s.Devices { // idle draw and PUE may have changed; each stands alone, order does not matter
 		s.account(d)
@@ -195,6 +197,7 @@ func (s *State) put(d Device) {
 		d.Since = s.At
 	}
 	s.Devices[d.ID] = d
+	s.memo.touchDevices()
 	s.account(d)
 }
 
@@ -215,7 +218,7 @@ func (s *State) account(d Device) {
 		do.Watts, do.Rate, do.Tenant = d.Work.Watts, d.Work.Rate, d.Work.Tenant
 	case workload.Offline:
 	default:
-		do.Watts = market.ParkedMoney(s.Policy.Profile(d.Model), market.PUE(s.Policy, d.Site, d.Hall), 0).Watts
+		do.Watts = s.idleWatts(d)
 	}
 	s.Book.Set(d.ID, do)
 }

@@ -11,7 +11,7 @@ func (s *State) attempt(id workload.JobID, a Attempt) {
 	j := s.Jobs[id]
 	j.Attempts = slices.Clone(j.Attempts)
 	j.Attempts[len(j.Attempts)-1] = a
-	s.Jobs[id] = j
+	s.putJob(j)
 }
 
 // stop takes the devices from a job's live attempt. What runs is stopped by the
@@ -105,7 +105,7 @@ func (s *State) startedOn(id workload.JobID, number int, node workload.NodeID, p
 		a.Phase, a.Started = workload.Running, s.At
 		if j := s.Jobs[id]; j.Started == 0 {
 			j.Started = s.At
-			s.Jobs[id] = j
+			s.putJob(j)
 		}
 	}
 	s.attempt(id, a)
@@ -233,7 +233,7 @@ func (s *State) finish(id workload.JobID, phase workload.AttemptPhase, why workl
 		s.concludeJob(&j, a)
 		concluded = j.Phase.Final()
 	}
-	s.Jobs[id] = j
+	s.putJob(j)
 	if concluded {
 		s.ended(id)
 	}

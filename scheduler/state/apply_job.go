@@ -26,7 +26,7 @@ func (s *State) applySubmit(c JobSubmitted, actor string) Result {
 		job.Spec.After[i].Job = id.String()
 	}
 	s.NextJob++
-	s.Jobs[job.ID] = job
+	s.putJob(job)
 	s.settleDependency(job.ID)
 	s.forget()
 	return Result{Job: job.ID}
@@ -112,19 +112,19 @@ func (s *State) settleDependency(id workload.JobID) {
 				s.Waiting = append(s.Waiting, id) // the newest job, so that the list ascends
 			}
 			j.Phase, j.Reason = workload.Waiting, workload.Why(workload.CodeWaitsOn, workload.Name("job", after.Job))
-			s.Jobs[id] = j
+			s.putJob(j)
 			return
 		case after.On != "end" && other.Phase != workload.Succeeded:
 			j.Phase, j.Ended = workload.Cancelled, s.At
 			j.Reason = workload.Why(workload.CodeWaitsOn, workload.Name("job", after.Job), workload.Name("ended", string(other.Phase)))
-			s.Jobs[id] = j
+			s.putJob(j)
 			s.Finished = append(s.Finished, id)
 			return
 		}
 	}
 	if j.Phase == workload.Waiting {
 		j.Phase, j.Reason = workload.Queued, workload.Why(workload.CodeNew)
-		s.Jobs[id] = j
+		s.putJob(j)
 	}
 }
 
@@ -171,7 +171,7 @@ func (s *State) forget() {
 	for _, id := range s.Finished {
 		a, tried := s.Jobs[id].Current()
 		if drop > 0 && !needed[id.String()] && (!tried || a.Phase.Final()) {
-			delete(s.Jobs, id)
+			s.dropJob(id)
 			drop--
 			continue
 		}
@@ -192,7 +192,7 @@ func (s *State) applyCancel(c JobCancelled) Result {
 	}
 	why := workload.Why(workload.CodeCancelled)
 	j.Phase, j.Reason, j.Ended = workload.Cancelled, why, s.At
-	s.Jobs[c.Job] = j
+	s.putJob(j)
 	s.stop(c.Job, why, false)
 	s.ended(c.Job)
 	return Result{Job: c.Job}

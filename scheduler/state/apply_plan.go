@@ -23,7 +23,7 @@ func (s *State) applyPlan(p Plan) Result {
 	for _, w := range p.Waits {
 		if j, ok := s.Jobs[w.Job]; ok && (j.Phase == workload.Queued) {
 			j.Reason = w.Reason
-			s.Jobs[w.Job] = j
+			s.putJob(j)
 		}
 	}
 	for _, r := range p.Reasons {
@@ -55,7 +55,7 @@ func (s *State) start(st Start) {
 	}
 	j.Attempts = append(slices.Clone(j.Attempts[max(0, len(j.Attempts)-AttemptsKept+1):]), a)
 	j.Phase, j.Reason = workload.Active, st.Reason
-	s.Jobs[st.Job] = j
+	s.putJob(j)
 }
 
 // planCheck finds out which parts of a plan still apply, before any does.

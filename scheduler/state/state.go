@@ -42,6 +42,8 @@ type State struct {
 	RequestFloor workload.Instant `json:"request_floor,omitempty"`
 
 	Book *ledger.Book `json:"book"`
+
+	memo *memo // derived, never saved; nil in a View
 }
 
 // Node is one machine.
@@ -191,42 +193,8 @@ func New() *State {
 	return &State{
 		Policy: config.NewSet(), Quotes: market.Quotes{}, Nodes: map[workload.NodeID]Node{}, Devices: map[workload.DeviceID]Device{},
 		Jobs: map[workload.JobID]Job{}, NextJob: 1, Servers: map[string]ServerAnnounced{}, Tokens: map[string]Token{}, Bearers: map[string]BearerIssued{},
-		Requests: map[string]Request{}, Book: nil,
+		Requests: map[string]Request{}, memo: &memo{},
 	}
-}
-
-// View is a consistent copy for readers. It shares values with the state, which
-// never edits them, and leaves the book and the request memory out.
-type View = State
-
-// View copies the state. Cost: a shallow clone of the maps; see DESIGN.md for
-// figures.
-func (s *State) View() *View {
-	v := *s
-	v.Quotes = maps.Clone(s.Quotes)
-	v.Nodes = maps.Clone(s.Nodes)
-	v.Devices = maps.Clone(s.Devices)
-	v.Jobs = maps.Clone(s.Jobs)
-	v.Servers = maps.Clone(s.Servers)
-	v.Tokens = maps.Clone(s.Tokens)
-	v.Bearers = maps.Clone(s.Bearers)
-	v.Requests, v.RequestOrder = nil, nil
-	v.Book = nil
-	if s.Book != nil { // prices, without the accounts
-		v.Book = &ledger.Book{At: s.Book.At, Energy: maps.Clone(s.Book.Energy), Yields: maps.Clone(s.Book.Yields), Base: s.Book.Base}
-	}
-	return &v
-}
-
-// Clone copies the whole state, for a snapshot that is written while Apply
-// goes on.
-func (s *State) Clone() *State {
-	c := s.View()
-	c.Requests, c.RequestOrder = maps.Clone(s.Requests), slices.Clone(s.RequestOrder)
-	if s.Book != nil {
-		c.Book = s.Book.Clone()
-	}
-	return c
 }
 
 // DeviceIDs lists the devices in natural order: by node, then by slot. Every
