@@ -213,12 +213,20 @@ func New(at workload.Instant) *Book {
 		Joined: map[workload.DeviceID]workload.Instant{}, Elapsed: map[workload.DeviceID]int64{}}
 }
 
-// Clone copies the book so that the copy does not see later changes. The lines
-// of the two newest hours are the only values ever edited in place.
+// Clone copies the book so that neither sees later changes of the other. The
+// lines of the two newest hours are the only values ever edited in place; lists
+// that are appended to are clipped, so that the copy appends elsewhere.
 func (b *Book) Clone() *Book {
 	c := *b
 	c.Energy, c.Yields, c.Open, c.Closed = maps.Clone(b.Energy), maps.Clone(b.Yields), maps.Clone(b.Open), maps.Clone(b.Closed)
 	c.Joined, c.Elapsed = maps.Clone(b.Joined), maps.Clone(b.Elapsed)
+	for id, kept := range c.Closed {
+		c.Closed[id] = slices.Clip(kept)
+	}
+	for site, e := range c.Energy {
+		e.Past = slices.Clip(e.Past)
+		c.Energy[site] = e
+	}
 	c.Hours = slices.Clone(b.Hours)
 	for i := max(len(c.Hours)-2, 0); i < len(c.Hours); i++ {
 		c.Hours[i].Lines = slices.Clone(c.Hours[i].Lines)

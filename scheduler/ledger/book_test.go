@@ -282,6 +282,8 @@ func TestI9BookIsExactOverRandomHistories(t *testing.T) {
 		ops := rapid.SliceOfN(genOp(), 1, 40).Draw(t, "ops")
 		cut := rapid.IntRange(0, len(ops)-1).Draw(t, "cut")
 		whole, fine := New(start), New(start)
+		var copied *Book
+		var asCopied string
 		var resumed *Book
 		joined := map[workload.DeviceID]workload.Instant{}
 		for i, o := range ops {
@@ -293,7 +295,18 @@ func TestI9BookIsExactOverRandomHistories(t *testing.T) {
 			if resumed != nil {
 				o.do(resumed, false)
 			}
+			if copied != nil {
+				o.do(copied, false)
+			}
 			if i == cut {
+				copied = whole.Clone()
+				frozen := whole.Clone()
+				asCopied = encode(frozen)
+				t.Cleanup(func() {
+					if got := encode(frozen); got != asCopied {
+						t.Fatalf("a copy changed:\n%s\n%s", got, asCopied)
+					}
+				})
 				resumed = new(Book)
 				if err := json.Unmarshal([]byte(encode(whole)), resumed); err != nil {
 					t.Fatal(err)
@@ -324,6 +337,9 @@ func TestI9BookIsExactOverRandomHistories(t *testing.T) {
 		}
 		if a, b := encode(whole), encode(resumed); a != b {
 			t.Fatalf("a snapshot shows:\n%s\n%s", a, b)
+		}
+		if a, b := encode(whole), encode(copied); a != b {
+			t.Fatalf("a copy goes another way:\n%s\n%s", a, b)
 		}
 		var sum Booked
 		for _, h := range whole.HoursSince(0) {

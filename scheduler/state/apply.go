@@ -1,9 +1,6 @@
 package state
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/sluice-project/sluice/scheduler/ledger"
 	"github.com/sluice-project/sluice/scheduler/market"
 	"github.com/sluice-project/sluice/workload"
@@ -13,7 +10,13 @@ import (
 // result, and a refused one changes nothing but time and the memory of its
 // request.
 func (s *State) Apply(index uint64, c Command) Result {
+	if index <= s.Index { // an epoch is an index, so an index must never return
+		return refuse(workload.Errorf(workload.Internal, "entry %d comes after entry %d has been applied", index, s.Index))
+	}
 	s.Index = index
+	if err := s.checkTime(c); err != nil {
+		return refuse(err)
+	}
 	s.advance(c)
 	if c.Request != "" {
 		if old, seen := s.Requests[c.Request]; seen {
@@ -21,9 +24,8 @@ func (s *State) Apply(index uint64, c Command) Result {
 			r.Repeat = true
 			return r
 		}
-		if at, dated := requestTime(c.Request); dated && s.Wall-at > RequestMemory {
-			return refuse(workload.Errorf(workload.Conflict, "request %s is more than a day old; whether it was applied is no longer known", c.Request).
-				Hint("look at the present state, then send a new request"))
+		if err := s.checkDate(c.Request); err != nil {
+			return refuse(err)
 		}
 	}
 	r := s.dispatch(c)
@@ -33,18 +35,54 @@ func (s *State) Apply(index uint64, c Command) Result {
 	return r
 }
 
+// checkTime refuses a clock that has certainly gone wrong. The log's time never
+// runs backwards, so one such command would otherwise stop it for good, and
+// would have the book count years of hours.
+func (s *State) checkTime(c Command) *workload.Error {
+	for _, t := range []struct {
+		name     string
+		old, now workload.Instant
+	}{{"market clock", s.At, c.At}, {"clock", s.Wall, c.Wall}} {
+		if t.old > 0 && t.now > t.old+MaxLeap || t.now > lastInstant {
+			return workload.Errorf(workload.Invalid, "the proposer's %s says %d, the log has reached %d: it is too far ahead", t.name, t.now, t.old).
+				Hint("correct the clock of the server that leads")
+		}
+	}
+	return nil
+}
+
 // advance moves both clocks of the log, never backwards, and the book with
-// them.
+// them. The book begins with the first command that carries a market time.
 func (s *State) advance(c Command) {
+	before := s.At
 	s.Wall = max(s.Wall, c.Wall)
 	s.At = max(s.At, c.At)
 	if s.Book == nil {
 		s.Book = ledger.New(s.At)
 	}
+	if before == 0 && s.At > MaxLeap { // nearer, it is a clock that began at 0, as a simulation does
+		s.Book.Begin(s.At)
+		s.date()
+	}
 	s.Book.Advance(s.At)
+	if s.At/staleCheck != before/staleCheck { // a price also goes stale while nothing is observed
+		s.refreshYields()
+	}
+}
+
+// date puts the first known instant on what was entered before it.
+func (s *State) date() {
+	for id, d := range s.Devices {
+		d.Since, d.AssignedAt = s.At, s.At
+		s.Devices[id] = d
+		s.memo.touchDevices()
+	}
 }
 
 func (s *State) dispatch(c Command) Result {
+	if n := c.bodies(); n != 1 {
+		return refuse(workload.Errorf(workload.Internal, "command %s has %d bodies that this version knows, not one", c.Request, n))
+	}
 	switch {
 	case c.Policy != nil:
 		return s.applyPolicy(*c.Policy)
@@ -67,6 +105,9 @@ func (s *State) dispatch(c Command) Result {
 	case c.Plan != nil:
 		return s.applyPlan(*c.Plan)
 	case c.Server != nil:
+		if c.Server.ID == "" {
+			return refuse(workload.Errorf(workload.Invalid, "a server without id announced itself"))
+		}
 		s.Servers[c.Server.ID] = *c.Server
 		return Result{}
 	case c.Token != nil:
@@ -77,35 +118,7 @@ func (s *State) dispatch(c Command) Result {
 		s.Bearers[c.Bearer.ID] = *c.Bearer
 		return Result{}
 	}
-	return refuse(workload.Errorf(workload.Internal, "command %s has no body that this version knows", c.Request))
-}
-
-// requestTime reads the instant out of a request id of the form NewRequestID
-// makes. Ids of other forms carry no date.
-func requestTime(id string) (workload.Instant, bool) {
-	stamp, _, ok := strings.Cut(id, "-")
-	if !ok || len(stamp) < 8 || len(stamp) > 10 {
-		return 0, false
-	}
-	ms, err := strconv.ParseInt(stamp, 36, 64)
-	return workload.Instant(ms), err == nil
-}
-
-// NewRequestID makes a request id that carries its date, so that the log can
-// refuse it once it has forgotten its result. entropy must be unique.
-func NewRequestID(now workload.Instant, entropy string) string {
-	return strconv.FormatInt(int64(now), 36) + "-" + entropy
-}
-
-func (s *State) remember(id string, r Result) {
-	s.Requests[id] = Request{Index: s.Index, Wall: s.Wall, Result: r}
-	s.RequestOrder = append(s.RequestOrder, id)
-	n := 0
-	for n < len(s.RequestOrder) && s.Wall-s.Requests[s.RequestOrder[n]].Wall > RequestMemory {
-		delete(s.Requests, s.RequestOrder[n])
-		n++
-	}
-	s.RequestOrder = s.RequestOrder[n:]
+	return Result{}
 }
 
 func (s *State) applyPolicy(c PolicyChanged) Result {
@@ -113,21 +126,22 @@ func (s *State) applyPolicy(c PolicyChanged) Result {
 		return refuse(workload.Errorf(workload.Invalid, "policy revision %d has no documents", c.Revision))
 	}
 	s.Policy, s.Revision = c.Documents, c.Revision
+	s.memo.idle = nil
 	s.refreshYields()
-	for _, id := range s.DeviceIDs() { // idle draw and PUE may have changed
-		s.account(s.Devices[id])
+	for _, d := range s.Devices { // idle draw and PUE may have changed; each stands alone, order does not matter
+		s.account(d)
 	}
 	return Result{}
 }
 
 func (s *State) applyQuotes(c QuotesObserved) Result {
 	for _, o := range c.Observations {
-		var old market.Quote
 		old, seen := s.Quotes[o.Feed]
 		feed := s.Policy.Feed(o.Feed)
 		if feed == nil {
 			continue // the feed was removed while the value was on its way
 		}
+		o.At = min(o.At, s.At) // a value dated ahead would never go stale and could never be followed
 		s.Quotes[o.Feed] = market.Observe(old, seen, o, feed.Gate)
 	}
 	for site, steps := range c.Energy { // each site stands alone: order does not matter
@@ -183,26 +197,28 @@ func (s *State) put(d Device) {
 		d.Since = s.At
 	}
 	s.Devices[d.ID] = d
+	s.memo.touchDevices()
 	s.account(d)
 }
 
 // account tells the book what a device does. A device on the way from one use
 // to another draws its idle power and earns nothing; one whose node is silent
-// is presumed to go on, since silence is neither failure nor idleness.
+// is presumed to do what it was told, since silence is neither failure nor
+// idleness.
 func (s *State) account(d Device) {
 	do := ledger.Doing{Site: d.Site, Use: d.Use, Reason: d.Reason, Plan: d.Plan, Sim: d.Sim}
-	switch d.Use.Kind {
-	case workload.Mining, workload.Training, workload.Unknown:
-		do.Watts, do.Hash, do.Coin, do.Rate, do.Tenant = d.Work.Watts, d.Work.Hash, d.Work.Coin, d.Work.Rate, d.Work.Tenant
+	doing := d.Use.Kind
+	if doing == workload.Unknown {
+		doing = d.Assigned.Kind
+	}
+	switch doing {
+	case workload.Mining:
+		do.Watts, do.Hash, do.Coin = d.Work.Watts, d.Work.Hash, d.Work.Coin
+	case workload.Training:
+		do.Watts, do.Rate, do.Tenant = d.Work.Watts, d.Work.Rate, d.Work.Tenant
 	case workload.Offline:
 	default:
-		do.Watts = market.ParkedMoney(s.Policy.Profile(d.Model), market.PUE(s.Policy, d.Site, d.Hall), 0).Watts
-	}
-	if do.Use.Kind != workload.Training {
-		do.Rate, do.Tenant = 0, ""
-	}
-	if do.Use.Kind != workload.Mining && do.Use.Kind != workload.Unknown {
-		do.Hash, do.Coin = 0, ""
+		do.Watts = s.idleWatts(d)
 	}
 	s.Book.Set(d.ID, do)
 }

@@ -26,8 +26,8 @@ func (s *State) applyNode(c NodeRegistered) Result {
 	}
 	present := map[workload.DeviceID]bool{}
 	for _, desc := range c.Devices {
-		if desc.ID.Node() != c.Node || desc.ID.Slot() < 0 {
-			continue // a node speaks only for its own devices
+		if slot := desc.ID.Slot(); slot < 0 || desc.ID != workload.NewDeviceID(c.Node, slot) {
+			continue // a node speaks only for its own devices, each under its one name
 		}
 		present[desc.ID] = true
 		d, seen := s.Devices[desc.ID]
@@ -40,7 +40,7 @@ func (s *State) applyNode(c NodeRegistered) Result {
 		r, runs := running[desc.ID]
 		d.Busy, d.Pid = runs, 0
 		switch {
-		case runs && r.Epoch == d.Epoch:
+		case runs && r.Epoch == d.Epoch && s.mayRun(d):
 			d.Use, d.Pid = d.Assigned, r.Pid
 		case runs || d.Assigned.Kind != workload.Parked:
 			d.Use = workload.Use{Kind: workload.Draining}
@@ -59,25 +59,47 @@ func (s *State) applyNode(c NodeRegistered) Result {
 		}
 	}
 	if rebooted {
-		for _, id := range s.JobIDs() {
+		for _, id := range s.jobsOn(node) {
 			s.endHere(id, c.Node, "reboot")
 		}
 	}
 	return Result{}
 }
 
+// mayRun reports whether a workload may run on the device under its epoch.
+func (s *State) mayRun(d Device) bool {
+	switch d.Assigned.Kind {
+	case workload.Mining:
+		return true
+	case workload.Training:
+		a, ok := s.Jobs[d.Assigned.Job].Current()
+		return ok && a.Phase != workload.Reserved && d.holds(d.Assigned.Job, a)
+	}
+	return false
+}
+
+// jobsOn lists the jobs whose newest attempt may have a rank on a node,
+// ascending.
+func (s *State) jobsOn(node Node) []workload.JobID {
+	var ids []workload.JobID
+	for _, dev := range node.Devices {
+		d := s.Devices[dev]
+		if d.Assigned.Kind == workload.Training {
+			ids = append(ids, d.Assigned.Job)
+		}
+		if d.Leaving != 0 {
+			ids = append(ids, d.Leaving)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // endHere ends the part of a job's attempt that ran on a node and cannot run
 // any more.
 func (s *State) endHere(id workload.JobID, node workload.NodeID, cause string) {
-	a, ok := s.Jobs[id].Current()
-	if !ok || a.Phase.Final() {
-		return
-	}
-	for _, dev := range a.Devices {
-		if dev.Node() == node {
-			s.endedOn(id, a.Number, node, 1, false, cause)
-			return
-		}
+	if a, ok := s.Jobs[id].Current(); ok && !a.Phase.Final() {
+		s.endedOn(id, a.Number, node, ending{lost: true, cause: cause})
 	}
 }
 
@@ -111,9 +133,9 @@ func (s *State) applySilent(c NodesSilent) Result {
 				s.put(d)
 			}
 		}
-		for _, job := range s.JobIDs() {
+		for _, job := range s.jobsOn(node) {
 			a, ok := s.Jobs[job].Current()
-			if ok && a.Phase == workload.Reserved && slices.ContainsFunc(a.Devices, func(d workload.DeviceID) bool { return d.Node() == id }) {
+			if ok && a.Phase == workload.Reserved {
 				s.finish(job, workload.Lost, workload.Why(workload.CodeSilent, workload.Name("node", string(id))))
 			}
 		}
@@ -121,14 +143,27 @@ func (s *State) applySilent(c NodesSilent) Result {
 	return Result{}
 }
 
-// applyLost ends an attempt whose lease has run out unheard: its processes have
-// certainly been stopped by their shims, so its devices may be given anew.
+// applyLost ends the ranks of an attempt whose lease has run out unheard: on
+// the nodes that are silent their shims have certainly stopped them. Ranks on
+// nodes that answer may still run, so they are stopped first, and the attempt
+// is over when they have gone.
 func (s *State) applyLost(c AttemptLost) Result {
 	a, ok := s.Jobs[c.Job].Current()
 	if !ok || a.Number != c.Attempt || a.Phase.Final() {
 		return refuse(workload.Errorf(workload.Conflict, "attempt %d of job %d is already over", c.Attempt, c.Job))
 	}
-	s.finish(c.Job, workload.Lost, workload.Why(workload.CodeLost))
+	var silent []workload.NodeID
+	for _, dev := range a.Devices {
+		if n := dev.Node(); s.Nodes[n].Silent && !slices.Contains(silent, n) {
+			silent = append(silent, n)
+		}
+	}
+	if len(silent) == 0 {
+		return refuse(workload.Errorf(workload.Conflict, "every node of attempt %d of job %d is heard", c.Attempt, c.Job))
+	}
+	for _, n := range silent {
+		s.endHere(c.Job, n, "lease")
+	}
 	return Result{}
 }
 
@@ -144,59 +179,77 @@ func (s *State) applyEvents(c WorkloadsReported) Result {
 		}
 		node.LastSeq = e.Seq
 		s.Nodes[c.Node] = node
-		if e.Device.Node() == c.Node {
-			s.applyEvent(e)
+		if d, seen := s.Devices[e.Device]; seen && d.Node == c.Node {
+			s.applyEvent(d, e)
 		}
 	}
 	return Result{}
 }
 
-func (s *State) applyEvent(e WorkloadEvent) {
-	d, seen := s.Devices[e.Device]
-	if !seen {
-		return
-	}
-	if e.Job != 0 {
-		s.applyTrainingEvent(d, e)
-		return
+// applyEvent takes one event of a device. An event of an earlier epoch speaks
+// of a workload that was ended since: it may tell that the device became free,
+// but never touches a device that already works under a later one.
+func (s *State) applyEvent(d Device, e WorkloadEvent) {
+	if e.Epoch > d.Epoch {
+		return // no such order was ever given
 	}
 	current := e.Epoch == d.Epoch
-	switch e.Kind {
-	case EventFreed:
-		d.Busy, d.Pid = false, 0
-		if current && d.Use.Kind != workload.Unknown {
-			d.Use = workload.Use{Kind: workload.Draining}
-			if d.Assigned.Kind == workload.Parked {
-				d.Use = d.Assigned
-			}
-		}
-		s.put(d)
-		if current && d.Assigned.Kind == workload.Training {
-			s.seatFreed(d)
-		}
-	case EventStarted:
-		if !current {
-			return // it is already being stopped again
-		}
-		d.Use, d.Busy, d.Pid, d.Failures = d.Assigned, true, e.Pid, 0
-		s.put(d)
-	case EventStopped, EventExited:
-		d.Busy, d.Pid = false, 0
-		if d.Assigned.Kind == workload.Parked {
-			d.Use = d.Assigned
-		} else {
-			d.Use = workload.Use{Kind: workload.Draining}
-		}
-		s.put(d)
-	case EventStartFailed:
-		if !current {
+	switch {
+	case e.Kind == EventFreed:
+		if !current || d.working() {
 			return
 		}
-		d.Busy, d.Pid = false, 0
+		d.idle()
+		s.put(d)
+		s.left(d.ID)
+		s.seatFreed(s.Devices[d.ID])
+	case e.Job != 0:
+		s.applyTrainingEvent(e)
+	case e.Kind == EventStarted:
+		if !current || d.Assigned.Kind != workload.Mining {
+			return // it is already being stopped again
+		}
+		d.Busy, d.Pid, d.Failures = true, e.Pid, 0
+		d.turn(d.Assigned)
+		s.put(d)
+		s.left(d.ID)
+	case e.Kind == EventStopped || e.Kind == EventExited:
+		if current || !d.working() {
+			d.idle()
+			s.put(d)
+		}
+	case e.Kind == EventStartFailed:
+		if !current || d.Assigned.Kind == workload.Training {
+			return
+		}
+		d.idle()
 		d.Failures++
 		d.NotBefore = s.Wall + backoff(d.Failures)
 		s.order(d, workload.Use{Kind: workload.Parked}, Work{}, workload.Why(workload.CodeStartFailed,
 			workload.Count("failures", int64(d.Failures)), workload.Name("because", e.Note)), 0)
+		s.left(d.ID)
+	}
+}
+
+// working reports whether the device is known to run what its newest epoch
+// orders.
+func (d Device) working() bool { return d.Busy && d.Use == d.Assigned }
+
+// idle notes that nothing of ours runs on the device.
+func (d *Device) idle() {
+	d.Busy, d.Pid = false, 0
+	if d.Assigned.Kind == workload.Parked {
+		d.turn(d.Assigned)
+	} else {
+		d.turn(workload.Use{Kind: workload.Draining})
+	}
+}
+
+// turn changes the use, but a device that is silent or gone stays so until its
+// node registers anew.
+func (d *Device) turn(use workload.Use) {
+	if d.Use.Kind != workload.Unknown && d.Use.Kind != workload.Offline {
+		d.Use = use
 	}
 }
 
@@ -205,23 +258,37 @@ func backoff(failures int) workload.Instant {
 	return workload.Instant(min(10_000<<min(max(failures-1, 0), 10), 600_000))
 }
 
-func (s *State) applyTrainingEvent(d Device, e WorkloadEvent) {
+func (s *State) applyTrainingEvent(e WorkloadEvent) {
+	a, ok := s.Jobs[e.Job].Current()
+	if !ok || a.Number != e.Attempt || !slices.Contains(a.Devices, e.Device) {
+		return // of an attempt that is long over
+	}
+	node := e.Device.Node()
 	switch e.Kind {
-	case EventFreed:
-		d.Busy = false
-		s.put(d)
-		if e.Epoch == d.Epoch {
-			s.seatFreed(d)
-		}
 	case EventStarted:
-		s.startedOn(e.Job, e.Attempt, e.Device.Node(), e.Pid)
+		s.startedOn(e.Job, e.Attempt, node, e.Pid)
 	case EventStopped, EventExited:
-		s.endedOn(e.Job, e.Attempt, e.Device.Node(), e.Code, e.Saved, e.Cause)
+		if a.Phase != workload.Reserved { // nothing of it can have run
+			s.endedOn(e.Job, e.Attempt, node, ending{code: e.Code, saved: e.Saved, lost: e.Cause == "lease" || e.Cause == "reboot", cause: lostCause(e.Cause)})
+		}
 	case EventStartFailed:
 		code := e.Code
 		if code == 0 {
 			code = 127
 		}
-		s.endedOn(e.Job, e.Attempt, e.Device.Node(), code, false, e.Note)
+		note := e.Note
+		if note == "" {
+			note = "not told"
+		}
+		s.endedOn(e.Job, e.Attempt, node, ending{code: code, cause: note})
 	}
+}
+
+// lostCause keeps the causes that mean a loss; the others explain nothing that
+// the exit code does not.
+func lostCause(cause string) string {
+	if cause == "lease" || cause == "reboot" {
+		return cause
+	}
+	return ""
 }

@@ -9,7 +9,7 @@ import (
 // applyPlan takes each part of a plan whose devices are still at the epoch it
 // was decided on, per group all or nothing, and returns the rest.
 func (s *State) applyPlan(p Plan) Result {
-	c := &planCheck{s: s, p: p, bad: map[int]bool{}, taken: map[workload.DeviceID]bool{}, stopped: map[workload.JobID]bool{}}
+	c := &planCheck{s: s, p: p, bad: map[int]bool{}, taken: map[workload.DeviceID]bool{}, stopped: map[workload.JobID]bool{}, started: map[workload.JobID]bool{}}
 	parts := c.check()
 	for _, st := range parts.stops {
 		s.stop(st.Job, st.Reason, st.Reason.Code != workload.CodeTimeLimit)
@@ -23,7 +23,7 @@ func (s *State) applyPlan(p Plan) Result {
 	for _, w := range p.Waits {
 		if j, ok := s.Jobs[w.Job]; ok && (j.Phase == workload.Queued) {
 			j.Reason = w.Reason
-			s.Jobs[w.Job] = j
+			s.putJob(j)
 		}
 	}
 	for _, r := range p.Reasons {
@@ -46,15 +46,16 @@ func (s *State) applyPlan(p Plan) Result {
 func (s *State) start(st Start) {
 	j := s.Jobs[st.Job]
 	n := len(st.Devices)
-	a := Attempt{Number: len(j.Attempts) + 1, Phase: workload.Reserved, Epoch: workload.Epoch(s.Index), Created: s.At,
+	last, _ := j.Current()
+	a := Attempt{Number: last.Number + 1, Phase: workload.Reserved, Epoch: workload.Epoch(s.Index), Created: s.At,
 		Freed: make([]bool, n), Up: make([]bool, n), Done: make([]bool, n), Reason: st.Reason}
 	for rank, seat := range st.Devices {
 		a.Devices = append(a.Devices, seat.Device)
 		s.order(s.Devices[seat.Device], workload.Use{Kind: workload.Training, Job: st.Job, Rank: rank}, seat.Work, st.Reason, s.Index)
 	}
-	j.Attempts = append(slices.Clone(j.Attempts), a)
+	j.Attempts = append(slices.Clone(j.Attempts[max(0, len(j.Attempts)-AttemptsKept+1):]), a)
 	j.Phase, j.Reason = workload.Active, st.Reason
-	s.Jobs[st.Job] = j
+	s.putJob(j)
 }
 
 // planCheck finds out which parts of a plan still apply, before any does.
@@ -63,6 +64,7 @@ type planCheck struct {
 	p       Plan
 	bad     map[int]bool               // groups that do not apply
 	stopped map[workload.JobID]bool    // jobs whose attempt this plan stops
+	started map[workload.JobID]bool    // jobs that this plan starts
 	taken   map[workload.DeviceID]bool // devices that a part has claimed
 	refused []Refusal
 }
@@ -88,6 +90,7 @@ func (c *planCheck) check() planParts {
 func (c *planCheck) pass() planParts {
 	clear(c.taken)
 	clear(c.stopped)
+	clear(c.started)
 	c.refused = nil
 	var out planParts
 	for _, st := range c.p.Stops {
@@ -100,21 +103,22 @@ func (c *planCheck) pass() planParts {
 		c.refuse(st.Group, Refusal{Job: st.Job, Text: "its attempt has ended meanwhile"})
 	}
 	for _, m := range c.p.Moves {
-		if text := c.claim(m.Device, m.Epoch, m.Group); text != "" {
+		text := "may only be moved to mine or to park"
+		if m.Use.Kind == workload.Mining || m.Use.Kind == workload.Parked {
+			text = c.claim(m.Device, m.Epoch, m.Group, m.Work)
+		}
+		if text != "" {
 			c.refuse(m.Group, Refusal{Device: m.Device, Text: text})
 			continue
 		}
-		if m.Use.Kind == workload.Mining || m.Use.Kind == workload.Parked {
-			out.moves = append(out.moves, m)
-		} else {
-			c.refuse(m.Group, Refusal{Device: m.Device, Text: "a move may only mine or park"})
-		}
+		out.moves = append(out.moves, m)
 	}
 	for _, st := range c.p.Starts {
 		if text := c.checkStart(st); text != "" {
 			c.refuse(st.Group, Refusal{Job: st.Job, Text: text})
 			continue
 		}
+		c.started[st.Job] = true
 		out.starts = append(out.starts, st)
 	}
 	return out
@@ -125,13 +129,15 @@ func (c *planCheck) checkStart(st Start) string {
 	switch {
 	case !ok || j.Phase != workload.Queued:
 		return "the job is no longer queued"
+	case c.started[st.Job]:
+		return "the plan starts the job twice"
 	case !slices.Contains(j.Spec.Gang.Widths(), len(st.Devices)):
 		return "the gang is not of a width the job can run at"
 	case c.bad[st.Group]:
 		return "another part of its group no longer applies"
 	}
 	for _, seat := range st.Devices {
-		if text := c.claim(seat.Device, seat.Epoch, st.Group); text != "" {
+		if text := c.claim(seat.Device, seat.Epoch, st.Group, seat.Work); text != "" {
 			return string(seat.Device) + " " + text
 		}
 		if d := c.s.Devices[seat.Device]; !d.Usable() || !Eligible(j.Spec, d) {
@@ -142,7 +148,7 @@ func (c *planCheck) checkStart(st Start) string {
 }
 
 // claim reserves a device for one part, or says why it cannot be had.
-func (c *planCheck) claim(id workload.DeviceID, epoch workload.Epoch, group int) string {
+func (c *planCheck) claim(id workload.DeviceID, epoch workload.Epoch, group int, work Work) string {
 	d, ok := c.s.Devices[id]
 	switch {
 	case !ok:
@@ -153,6 +159,8 @@ func (c *planCheck) claim(id workload.DeviceID, epoch workload.Epoch, group int)
 		return "was given to something else meanwhile"
 	case c.taken[id]:
 		return "stands in the plan twice"
+	case work.Watts < 0 || work.Hash < 0 || work.Rate < 0:
+		return "would draw or earn less than nothing"
 	case d.Assigned.Kind == workload.Training && !c.stopped[d.Assigned.Job]:
 		return "trains a job that the plan does not stop"
 	}

@@ -11,6 +11,9 @@ package state
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 
 	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/ledger"
@@ -114,7 +117,11 @@ type WorkloadsReported struct {
 type EventKind string
 
 const (
-	EventFreed       EventKind = "freed"        // nothing runs on the device; it is ready for Epoch
+	// Freed: nothing of an earlier epoch runs on the device any more; it is
+	// ready for Epoch. Reported for every new epoch, also one that parks and
+	// also where nothing ran: it is what tells that a rank that was never
+	// started is not coming.
+	EventFreed       EventKind = "freed"
 	EventStarted     EventKind = "started"      // the workload of Epoch runs
 	EventStopped     EventKind = "stopped"      // ended because it was told to
 	EventExited      EventKind = "exited"       // ended by itself
@@ -193,7 +200,16 @@ func Decode(data []byte) (Command, error) {
 	var c Command
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
+	err := dec.Decode(&c)
+	if err == nil {
+		_, err = dec.Token()
+		if err == io.EOF {
+			err = strictPolicy(data, c)
+		} else {
+			err = errors.New("there is more after its end")
+		}
+	}
+	if err != nil {
 		return c, workload.Errorf(workload.Internal, "this version cannot read a command of the log: %w", err).
 			Hint("upgrade this server to the version of the others")
 	}
@@ -202,6 +218,47 @@ func Decode(data []byte) (Command, error) {
 			Hint("upgrade this server to the version of the others")
 	}
 	return c, nil
+}
+
+// strictPolicy reads the documents of a policy once more: their set decodes
+// itself and lets fields pass that it does not know, which would make two
+// versions hold two policies.
+func strictPolicy(data []byte, c Command) error {
+	if c.Policy == nil {
+		return nil
+	}
+	var raw struct {
+		Policy struct {
+			Documents json.RawMessage `json:"documents"`
+		} `json:"policy"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw.Policy.Documents))
+	dec.DisallowUnknownFields()
+	var docs []config.Document
+	if err := dec.Decode(&docs); err != nil {
+		return err
+	}
+	for i := range docs {
+		if docs[i].Body() == nil {
+			return fmt.Errorf("document %s has no body that this version knows", docs[i].Key())
+		}
+	}
+	return nil
+}
+
+// bodies counts the bodies of a command; there must be one.
+func (c Command) bodies() int {
+	n := 0
+	for _, set := range []bool{c.Policy != nil, c.Quotes != nil, c.Node != nil, c.Devices != nil, c.Silent != nil, c.Lost != nil,
+		c.Events != nil, c.Submit != nil, c.Cancel != nil, c.Plan != nil, c.Server != nil, c.Token != nil, c.Consume != nil, c.Bearer != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
 }
 
 // Result is what applying a command came to.

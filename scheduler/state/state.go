@@ -26,16 +26,24 @@ type State struct {
 	Devices map[workload.DeviceID]Device `json:"devices"`
 	Jobs    map[workload.JobID]Job       `json:"jobs"`
 	NextJob workload.JobID               `json:"next_job"`
-	Plan    PlanRecord                   `json:"plan"`
-	Servers map[string]ServerAnnounced   `json:"servers"`
-	Tokens  map[string]Token             `json:"tokens"`
-	Bearers map[string]BearerIssued      `json:"bearers"`
+	// Waiting lists the jobs in phase Waiting, ascending.
+	Waiting []workload.JobID `json:"waiting,omitempty"`
+	// Finished lists the jobs in a final phase, the earliest end first.
+	Finished []workload.JobID           `json:"finished,omitempty"`
+	Plan     PlanRecord                 `json:"plan"`
+	Servers  map[string]ServerAnnounced `json:"servers"`
+	Tokens   map[string]Token           `json:"tokens"`
+	Bearers  map[string]BearerIssued    `json:"bearers"`
 	// Requests remembers the results of a day of log time, RequestOrder their
 	// age, oldest first.
 	Requests     map[string]Request `json:"requests"`
 	RequestOrder []string           `json:"request_order"`
+	// RequestFloor is the date up to which requests were forgotten early.
+	RequestFloor workload.Instant `json:"request_floor,omitempty"`
 
 	Book *ledger.Book `json:"book"`
+
+	memo *memo // derived, never saved; nil in a View
 }
 
 // Node is one machine.
@@ -82,6 +90,9 @@ type Device struct {
 	// decision may use the device for work again.
 	Failures  int              `json:"failures,omitempty"`
 	NotBefore workload.Instant `json:"not_before,omitempty"` // real clock
+	// Leaving is the job whose attempt was told to leave the device and is not
+	// yet known to have gone.
+	Leaving workload.JobID `json:"leaving,omitempty"`
 }
 
 // Settled reports whether the device does what it is ordered to do.
@@ -104,7 +115,8 @@ type Job struct {
 	Submitted workload.Instant `json:"submitted"` // market clock
 	Started   workload.Instant `json:"started,omitempty"`
 	Ended     workload.Instant `json:"ended,omitempty"`
-	Attempts  []Attempt        `json:"attempts,omitempty"`
+	// Attempts are the newest AttemptsKept; Number counts on.
+	Attempts []Attempt `json:"attempts,omitempty"`
 	// NotBefore backs a job off after failed starts, by the real clock.
 	NotBefore workload.Instant `json:"not_before,omitempty"`
 	Failures  int              `json:"failures,omitempty"` // attempts that failed
@@ -162,65 +174,38 @@ type Request struct {
 	Result Result           `json:"result"`
 }
 
-// RequestMemory is how long results are remembered, in log time by the real
-// clock.
-const RequestMemory = 24 * workload.HourMillis
+const (
+	// MaxLeap is how far one command may move the log's clocks.
+	MaxLeap = 366 * 24 * workload.HourMillis
+	// FinishedKept is about how many ended jobs the state remembers (at most a
+	// tenth more), AttemptsKept how many attempts of one job.
+	FinishedKept = 10_000
+	AttemptsKept = 32
+	// lastInstant is the end of the year 9999.
+	lastInstant = 253_402_300_799_999
+	// staleCheck is how often, in market time, yields are checked for staleness
+	// where no quote comes.
+	staleCheck = 60_000
+)
 
 // New returns the state before any command.
 func New() *State {
 	return &State{
 		Policy: config.NewSet(), Quotes: market.Quotes{}, Nodes: map[workload.NodeID]Node{}, Devices: map[workload.DeviceID]Device{},
 		Jobs: map[workload.JobID]Job{}, NextJob: 1, Servers: map[string]ServerAnnounced{}, Tokens: map[string]Token{}, Bearers: map[string]BearerIssued{},
-		Requests: map[string]Request{}, Book: nil,
+		Requests: map[string]Request{}, memo: &memo{},
 	}
 }
 
-// View is a consistent copy for readers. It shares values with the state, which
-// never edits them, and leaves the book and the request memory out.
-type View = State
-
-// View copies the state. Cost: a shallow clone of the maps.
-func (s *State) View() *View {
-	v := *s
-	v.Quotes = maps.Clone(s.Quotes)
-	v.Nodes = maps.Clone(s.Nodes)
-	v.Devices = maps.Clone(s.Devices)
-	v.Jobs = maps.Clone(s.Jobs)
-	v.Servers = maps.Clone(s.Servers)
-	v.Tokens = maps.Clone(s.Tokens)
-	v.Bearers = maps.Clone(s.Bearers)
-	v.Requests, v.RequestOrder = nil, nil
-	v.Book = nil
-	if s.Book != nil { // prices, without the accounts
-		v.Book = &ledger.Book{At: s.Book.At, Energy: maps.Clone(s.Book.Energy), Yields: maps.Clone(s.Book.Yields), Base: s.Book.Base}
-	}
-	return &v
-}
-
-// Clone copies the whole state, for a snapshot that is written while Apply
-// goes on.
-func (s *State) Clone() *State {
-	c := s.View()
-	c.Requests, c.RequestOrder = maps.Clone(s.Requests), slices.Clone(s.RequestOrder)
-	if s.Book != nil {
-		c.Book = s.Book.Clone()
-	}
-	return c
-}
-
-// DeviceIDs lists the devices in natural order.
+// DeviceIDs lists the devices in natural order: by node, then by slot. Every
+// device stands in its node's list, which is in order already, so that only the
+// nodes are sorted.
 func (s *State) DeviceIDs() []workload.DeviceID {
-	return slices.SortedFunc(maps.Keys(s.Devices), compareDevices)
-}
-
-func compareDevices(a, b workload.DeviceID) int {
-	switch {
-	case a == b:
-		return 0
-	case a.Less(b):
-		return -1
+	ids := make([]workload.DeviceID, 0, len(s.Devices))
+	for _, node := range s.NodeIDs() {
+		ids = append(ids, s.Nodes[node].Devices...)
 	}
-	return 1
+	return ids
 }
 
 // NodeIDs and JobIDs list ascending.
