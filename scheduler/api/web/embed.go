@@ -14,7 +14,8 @@ import (
 //go:embed all:dist
 var files embed.FS
 
-// Dist returns the built files: index.html, icon.svg and assets/.
+// Dist returns the built files: index.html, icon.svg, assets, and the licences
+// of the packages in the bundle.
 func Dist() fs.FS {
 	sub, err := fs.Sub(files, "dist")
 	if err != nil {

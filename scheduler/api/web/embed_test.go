@@ -9,7 +9,7 @@ import (
 )
 
 func TestDistHoldsThePage(t *testing.T) {
-	for _, name := range []string{"index.html", "icon.svg", "assets/app.js", "assets/app.css"} {
+	for _, name := range []string{"index.html", "icon.svg", "licenses.txt", "assets/app.js", "assets/app.css"} {
 		if b, err := fs.ReadFile(Dist(), name); err != nil || len(b) == 0 {
 			t.Errorf("dist/%s: %d bytes, %v", name, len(b), err)
 		}

@@ -33,7 +33,7 @@ describe('coin colours', () => {
   it('are kept for good and given by name', () => {
     expect(assign({}, ['RVN', 'BTC'])).toEqual({ BTC: 'btc', RVN: 'rvn' });
     expect(assign({ XMR: 'kas' }, ['KAS', 'XMR'])).toEqual({ XMR: 'kas', KAS: 'btc' });
-    expect(assign({}, ['A', 'B', 'C', 'D', 'E'])).toEqual({ A: 'kas', B: 'btc', C: 'rvn', D: 'coinx', E: 'coinx' });
+    expect(assign({}, ['D', 'B', 'C', 'A', 'E'])).toEqual({ A: 'kas', B: 'btc', C: 'rvn', D: 'coinx', E: 'coinx' });
     expect(assign({}, ['', ''])).toEqual({});
   });
 });

@@ -8,7 +8,7 @@ import { useWidth } from '../parts/bits';
 import { timeTicks } from './axis';
 import { HeatBody } from './HeatBody';
 import { HeatTip, said } from './HeatTip';
-import { layout as makeLayout, type Group } from './layout';
+import { layout as makeLayout, RACK, type Group } from './layout';
 import { at, columns, pack } from './pack';
 import { PRICE_HEIGHT, PriceLane, priceScale, type Threshold } from './PriceLane';
 
@@ -148,7 +148,7 @@ function Labels({ lay, scale, onToggle, currency, prices }: Props & { lay: Retur
       {(prices.length ? scale.ticks : []).map((t) => <span key={t} className="yax" style={{ top: 18 + scale.y(t * 1e6) - 7, height: 14 }}>{money(t * 1e6, scale.digits)}</span>)}
       {lay.halls.map((h) => <span key={h.key} className="hall" style={{ top: TOP + h.y, height: 18 }}>{h.site ? <span className="hide-s">{h.site} ·</span> : null}{h.label}</span>)}
       {lay.halls.flatMap((h) => h.groups).map((g) => (
-        <span key={g.key} style={{ top: TOP + g.y, height: g.open ? 18 : g.h }}>
+        <span key={g.key} style={{ top: TOP + g.y, height: g.open ? RACK : g.h }}>
           <button type="button" aria-expanded={g.open} onClick={() => onToggle(g.key, !g.open)}>{g.open ? '▾' : '▸'} {g.label}</button>
           <span className={'mut' + (g.open ? ' hide-s' : '')}>{count(g.devices.length)} {g.model}</span>
         </span>

@@ -15,7 +15,8 @@ export function priceScale(prices: PriceStep[], thresholds: Threshold[]) {
   const lo = Math.min(0, ...all) * 1.12;
   const ticks = valueTicks(lo / 1e6, hi / 1e6, 3);
   const y = (v: number) => PRICE_HEIGHT - 4 - ((v - lo) / (hi - lo)) * (PRICE_HEIGHT - 8);
-  return { y, ticks, digits: Math.max(2, decimalsFor(ticks)), hi, lo };
+  const drawn = thresholds.filter((t) => t.value > lo && t.value < hi);
+  return { y, ticks, drawn, digits: Math.max(2, decimalsFor(ticks)) };
 }
 
 /** PriceLane shares the axis of the rows below it: which price decided. */
@@ -29,7 +30,7 @@ export function PriceLane({ prices, thresholds, from, to, x, width }: {
     return { site, last: points[points.length - 1]?.value ?? 0, d: stepPath(points, from, to, x, scale.y) };
   });
   const zero = scale.y(0);
-  const drawn = thresholds.filter((t) => t.value > scale.lo && t.value < scale.hi);
+  const { drawn } = scale;
   const labels = spread(drawn.map((t) => scale.y(t.value) - 13), 13, 0, PRICE_HEIGHT - 13);
   const names = spread(lines.map((l) => scale.y(l.last) - 6), 13, 0, PRICE_HEIGHT - 13);
   return (

@@ -10,6 +10,7 @@ export interface Layout { halls: Hall[]; height: number; rowHeight: number; rows
 
 export const STRIP = 30;
 const HEAD = 18;
+export const RACK = 24; // an open rack's own line; also the size of its button
 
 /** Rows shown when nobody has chosen, and the most that are ever drawn. */
 const FIRST = 96;
@@ -72,7 +73,7 @@ export function layout(gpus: Gpu[], chosen: Map<string, boolean>): Layout {
         g.h = STRIP;
         y += STRIP + 2;
       } else {
-        y += HEAD;
+        y += RACK;
         const nodes = new Map<string, Gpu[]>();
         for (const d of devices) {
           const list = nodes.get(d.node);

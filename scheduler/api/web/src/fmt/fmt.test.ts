@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { csv } from './csv';
-import { bytes, digitsFor, fixed, hashrate, money, perKWh, power, rate, share, signed } from './number';
+import { bytes, digitsFor, energyText, fixed, hashrate, money, perKWh, power, rate, share, signed } from './number';
 import { capital, figure, sentence, splitCommand } from './reason';
 import { inScope, sum, tree } from './scope';
 import { clock, instant, offset, range, span, stamp, when } from './time';
@@ -31,6 +31,12 @@ describe('numbers', () => {
   it('gives power W, then kW, then MW', () => {
     expect([279, 999, 1000, 20_216, 3_467_000, 9_999_499, 12_300_000].map(power)).toEqual(
       [`279${B}W`, `999${B}W`, `1.0${B}kW`, `20.2${B}kW`, `3${N}467${B}kW`, `9${N}999${B}kW`, `12.3${B}MW`]);
+  });
+  it('tells board power from power at the meter', () => {
+    const b = { energy_micro_per_kwh: 100_000, pue_ppm: 1_040_000 };
+    expect(energyText({ ...b, watts: 279, energy: 29_016 }, 'USD')).toBe(`279${B}W × PUE 1.04 × 0.100${B}USD/kWh`);
+    expect(energyText({ ...b, watts: 290, energy: 29_000 }, 'USD')).toBe(`290${B}W × 0.100${B}USD/kWh, PUE 1.04 included`);
+    expect(energyText({ ...b, watts: 0, energy: 0, pue_ppm: 0 }, 'USD')).toBe(`0${B}W × 0.100${B}USD/kWh`);
   });
   it('scales hash rates and memory', () => {
     expect(hashrate(612e9)).toBe(`612${B}MH/s`);

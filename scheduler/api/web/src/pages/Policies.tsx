@@ -38,7 +38,7 @@ export function Policies() {
         <nav className="card doclist" aria-label="Documents" style={{ paddingBottom: 8 }}>
           {kinds.map((k) => (
             <div key={k}>
-              <h3>{k}</h3>
+              <h2 className="sub">{k}</h2>
               {docs.filter((d) => d.kind === k).map((d) => {
                 const key = `${k}/${d.name}`;
                 return <button type="button" key={key} aria-current={chosen === key} onClick={() => pick(key)}><span>{d.name}</span><span className="grow" /><span className="mut sm">{d.revision}</span></button>;

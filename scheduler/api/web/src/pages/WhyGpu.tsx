@@ -3,7 +3,7 @@ import { useExplainGpu, useStatus } from '../api/queries';
 import type { Alternative, Breakdown, GpuExplanation, Status } from '../api/types';
 import { Swatch } from '../theme/fills';
 import { seen, slot } from '../theme/slots';
-import { bytes, fixed, hashrate, money, perKWh, power, share, signed } from '../fmt/number';
+import { bytes, energyText, fixed, hashrate, money, power, share, signed } from '../fmt/number';
 import { span, when } from '../fmt/time';
 import { colourKey, optionText, parseUse, shortId, useOf, useText } from '../fmt/use';
 import { Card, Code, Fail, State, Why } from '../parts/bits';
@@ -79,7 +79,7 @@ function Margin({ b, coin, pays, currency, parked }: { b: Breakdown; coin: strin
   const parts: [string, number, string, string][] = [
     ['gross', b.gross, `var(--u-${/^(btc|kas|rvn|coinx|train)$/.test(coin) ? coin : 'park'})`, pays],
     ['− risk', -b.risk, 'var(--ink-3)', b.risk ? 'haircut for the price moving before it is sold; not booked' : 'none'],
-    ['− energy', -b.energy, 'var(--ink-3)', `${power(b.watts)} × ${perKWh(b.energy_micro_per_kwh, currency)}${b.pue_ppm ? `, PUE ${fixed(b.pue_ppm, 1e6, 2)} included` : ''}`],
+    ['− energy', -b.energy, 'var(--ink-3)', energyText(b, currency)],
   ];
   // One axis from the lowest running sum to the highest; zero is always on it.
   let run = 0;

@@ -6,6 +6,7 @@ import { api } from '../api/client';
 import type { Gpu, Interval, Status, Timeline } from '../api/types';
 import { HeatMap } from '../charts/HeatMap';
 import { chosenOf, chosenText } from '../charts/layout';
+import { priceScale } from '../charts/PriceLane';
 import { countKeys } from '../charts/Strip';
 import type { Grid } from '../fmt/csv';
 import { count, money, perKWh, power } from '../fmt/number';
@@ -59,6 +60,7 @@ export function HeatCard({ gpus, timeline, error, zone, colouring, open, hours, 
     return colour(colouring, shown, to, coinOf);
   }, [colouring, gpus, of, to, coinOf]);
   const prices = useMemo(() => (timeline?.energy ?? []).filter((p) => !p.site || sites.has(p.site)), [timeline, sites]);
+  const { drawn } = priceScale(prices, thresholds);
   const toggle = (key: string, o: boolean) => onChange({ open: chosenText(new Map(chosen).set(key, o)) });
   const note = useCallback((list: Gpu[]) => `${power(list.reduce((a, g) => a + Math.max(0, g.watts), 0))} · ${count(list.length)} ${list.length === 1 ? 'device' : 'devices'}`, []);
 
@@ -81,7 +83,7 @@ export function HeatCard({ gpus, timeline, error, zone, colouring, open, hours, 
         }
       >
         <Legend gpus={gpus} colouring={colouring} label={(k) => paint.label(k, status.currency)} keys={paint.order} />
-        {thresholds.length ? <p className="only-s sm sec"><span style={{ display: 'block', padding: '6px 10px 0' }}>Dotted: {thresholds.map((t) => t.label).join(', ')}.</span></p> : null}
+        {drawn.length ? <p className="only-s sm sec"><span style={{ display: 'block', padding: '6px 10px 0' }}>Dotted: {drawn.map((t) => t.label).join(', ')}.</span></p> : null}
         {error && !timeline ? <div className="pad"><Fail error={error} /></div> : null}
         {timeline && to > from ? (
           <HeatMap

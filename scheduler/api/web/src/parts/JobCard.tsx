@@ -13,7 +13,7 @@ export function Reasons({ e, zone }: { e: JobExplanation; zone: string }) {
     <>
       {e.reasons.length ? (
         <>
-          <h3 style={{ marginTop: 8 }}>{waits ? 'Why it waits' : 'Why'}</h3>
+          <h2 className="sub" style={{ marginTop: 8 }}>{waits ? 'Why it waits' : 'Why'}</h2>
           {e.reasons.map((r, i) => <p key={i} style={{ marginTop: 3 }}><Why reason={r} currency={e.currency} zone={zone} /></p>)}
         </>
       ) : null}
@@ -31,7 +31,7 @@ export function Ways({ ways }: { ways: string[] }) {
   if (!ways.length) return null;
   return (
     <>
-      <h3 style={{ marginTop: 10 }}>Ways to start</h3>
+      <h2 className="sub" style={{ marginTop: 10 }}>Ways to start</h2>
       <ul className="ways">
         {ways.map((w) => {
           const { text, command } = splitCommand(w);

@@ -62,9 +62,9 @@ function Item({ b, open, on, tab, onScope, onToggle, site, currency }: {
   const s = sum(b.devices);
   const odd = b.level > 0 ? b.devices.filter((g) => g.use === 'unknown').length : 0;
   return (
-    <div {...common} aria-label={`${b.name}, ${n} devices`}>
+    <div {...common}>
       <div className={'row' + (on ? ' on' : '')}>
-        {b.children.length ? <button type="button" className="ar" tabIndex={-1} aria-label={open ? 'Close' : 'Open'} onClick={(e) => { e.stopPropagation(); onToggle(); }}>{open ? '▾' : '▸'}</button> : null}
+        {b.children.length ? <span className="ar" aria-hidden="true" onClick={(e) => { e.stopPropagation(); onToggle(); }}>{open ? '▾' : '▸'}</span> : null}
         <span className="nm">{b.name === '-' ? 'not placed' : b.name}</span>
         {odd && !open ? <span className="badge warn">{odd} unknown</span> : null}
         <span className="vv">{b.level === 1 ? <>{money(s.net, Math.abs(s.net) < 10e6 ? 2 : 1)} <small>{currency}/h</small></> : null}</span>
