@@ -82,7 +82,7 @@ func config(dir string, servers ...string) Config {
 // leader is a server of the wire contract that does as the test says.
 type leader struct {
 	pb.UnimplementedAgentServiceServer
-	t        *testing.T
+	t        testing.TB
 	address  string
 	redirect string
 	mute     bool // acknowledges no heartbeat
@@ -100,7 +100,8 @@ type leader struct {
 	ackWall int64
 }
 
-func newLeader(t *testing.T) *leader {
+func newLeader(t testing.TB) *leader {
+	t.Helper()
 	l := &leader{t: t, samples: map[string]*pb.Sample{}}
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -203,7 +204,7 @@ func (l *leader) connected(n int) {
 	until(l.t, "the agent says hello", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return len(l.hellos) >= n })
 }
 
-func until(t *testing.T, what string, ok func() bool) {
+func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !ok() {

@@ -54,7 +54,7 @@ func Main(dir string) int {
 	// A node may hold dozens of shims that do nothing for days.
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(20)
-	debug.SetMemoryLimit(8 << 20)
+	debug.SetMemoryLimit(32 << 20)
 	ready := os.NewFile(ReadyFD, "ready")
 	if _, err := ready.Stat(); err != nil {
 		ready = nil
