@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/sluice-project/sluice/scheduler/identity"
 	"github.com/sluice-project/sluice/workload"
 )
@@ -332,5 +334,19 @@ func TestDamagedSnapshotIsRefused(t *testing.T) {
 		t.Error("a damaged snapshot was applied")
 	} else if workload.NextOf(err) == "" {
 		t.Errorf("no next step in %v", err)
+	}
+}
+
+// L4: a server that was closed leaves no goroutine behind.
+func TestCloseLeavesNothingRunning(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	g := newGroup(t)
+	ms := g.three()
+	g.must(ms[1], 0)
+	for _, m := range ms {
+		g.kill(m)
+	}
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
 	}
 }
