@@ -112,6 +112,7 @@ func (s *Server) setRound(r *planner.Round, micros int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.round_ = api.RoundInfo{Round: r, Micros: micros}
+	s.metrics.ObserveDecision(string(r.Result.Stage), time.Duration(micros)*time.Microsecond)
 }
 
 // Round is the leader's last decision; a follower decides its own view, which

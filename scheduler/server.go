@@ -87,6 +87,7 @@ type Server struct {
 	grpc                       *grpc.Server
 	http                       *http.Server
 	peers                      peerConns
+	metrics                    *api.Metrics
 
 	mu     sync.Mutex
 	status policyStatus
@@ -294,19 +295,19 @@ func (s *Server) openListeners() error {
 		return workload.Errorf(workload.Invalid, "HTTP on %s would carry tokens in the clear", a).
 			Hint("listen on 127.0.0.1 and put a TLS proxy in front")
 	}
+	s.metrics = api.NewMetrics((*core)(s), func() int { return len(s.hub.all()) })
 	operator := api.NewOperator((*core)(s), s.log)
-	s.grpc = grpc.NewServer(append(api.ServerOptions(), grpc.Creds(credentials.NewTLS(identity.ListenTLS(s.cred))),
-		grpc.ChainUnaryInterceptor(s.guard.Unary), grpc.ChainStreamInterceptor(s.guard.Stream))...)
+	s.grpc = grpc.NewServer(append(api.ServerOptions(s.guard), grpc.Creds(credentials.NewTLS(identity.ListenTLS(s.cred))))...)
 	sluicev1.RegisterOperatorServer(s.grpc, operator)
 	sluicev1.RegisterAgentServiceServer(s.grpc, &agents{s: s})
 	sluicev1.RegisterPeerServer(s.grpc, &peer{s: s})
 	reflection.Register(s.grpc)
-	handler, stop, err := api.NewHandler(api.Options{Operator: operator, Guard: s.guard, Core: (*core)(s), Dist: web.Dist(), Log: s.log})
+	handler, err := api.NewHandler(api.Options{Operator: operator, Guard: s.guard, Core: (*core)(s), Dist: web.Dist(), Metrics: s.metrics, Log: s.log})
 	if err != nil {
 		return err
 	}
-	s.onClose(func() error { stop(); return nil })
-	s.http = api.NewHTTPServer(handler)
+	s.onClose(handler.Close)
+	s.http = api.NewServer(handler, s.log)
 	return nil
 }
 
