@@ -129,6 +129,7 @@ func TestCertificates(t *testing.T) {
 		{"another authority with the same name", other.Trust, leaf, now, []Role{Server}},
 		{"another cluster", ca.Trust, issue(t, foreign, Server, "s1", now).Leaf(), now, []Role{Server}},
 		{"a node as a server", ca.Trust, issue(t, ca, Agent, "s1", now).Leaf(), now, []Role{Server}},
+		{"another cluster's name under this authority", Trust{CA: ca.CA, Cluster: "yard"}, leaf, now, []Role{Server}},
 		{"the authority itself", ca.Trust, ca.CA, now, []Role{Server, Agent, PlanSigner}},
 	} {
 		if id, err := c.trust.Verify(c.cert, c.at, c.roles...); workload.KindOf(err) != workload.Denied {
