@@ -65,7 +65,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		"AgentService/Enroll":  people + " agent server nobody",
 		"AgentService/Session": "agent",
 		"Peer/Propose":         "server", "Peer/Join": "server", "Peer/FetchHistory": "server", "Peer/Describe": "server",
-		"Operator/SubmitJob": submit, "Operator/CancelJob": submit, "Operator/ApplyPolicy": apply,
+		"Operator/IssueToken": "admin",
+		"Operator/SubmitJob":  submit, "Operator/CancelJob": submit, "Operator/ApplyPolicy": apply,
 	}
 	callers := map[string]Caller{"nobody": {}}
 	for _, r := range append(PeopleRoles(), Agent, Server, PlanSigner) {

@@ -68,12 +68,12 @@ func (c Caller) Actor() string {
 	switch {
 	case c.Name == "":
 		return "anonymous"
-	case c.TokenID != "":
-		return c.Name
-	case c.Has(Server):
+	case c.TokenID == "" && c.Has(Server):
 		return "server/" + c.Name
-	default:
+	case c.TokenID == "" && c.Has(Agent):
 		return "node/" + c.Name
+	default:
+		return c.Name
 	}
 }
 
