@@ -65,7 +65,7 @@ func devVerb(a *app) *cobra.Command {
 	f.StringVar(&o.hashprice, "hashprice", "", "recorded BTC hashprice series, CSV or JSON, as FILE or FILE:COLUMN")
 	f.StringVar(&o.power, "power", "", "recorded power price series in currency/MWh, CSV or JSON")
 	f.StringVar(&o.region, "region", "", "column of --power")
-	f.Int64Var(&o.speed, "speed", 60, "market clock: how many times as fast as real time")
+	f.Int64Var(&o.speed, "speed", 240, "market clock: how many times as fast as real time")
 	f.StringVar(&o.level, "log-level", "warn", "debug, info, warn or error")
 	return cmd
 }
@@ -304,7 +304,12 @@ func (d *dev) applyPolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.server.WaitFor(ctx, func(v *state.View) bool { return v.Revision >= revision })
+	// The first devices should meet prices, or they would be parked for want of
+	// them for a moment.
+	return d.server.WaitFor(ctx, func(v *state.View) bool {
+		_, priced := v.EnergyPrice("demo")
+		return v.Revision >= revision && (priced || have.Revision > 0)
+	})
 }
 
 // populate brings policy, people, nodes and jobs in, and waits for the first
@@ -337,7 +342,7 @@ func (d *dev) submitExamples(ctx context.Context) error {
 	if d.server.HasJobs() {
 		return nil // a kept directory has its own
 	}
-	for _, name := range []string{"jobs/pair.yaml", "jobs/small.yaml"} {
+	for _, name := range []string{"jobs/pair.yaml", "jobs/small.yaml", "jobs/background.yaml"} {
 		text, err := examples.Files.ReadFile(name)
 		if err != nil {
 			return err

@@ -181,7 +181,7 @@ func (f *fakeServer) GetStatus(context.Context, *sluicev1.GetStatusRequest) (*sl
 		Devices: &sluicev1.DeviceCounts{Total: 4, Mining: 2, Training: 1, Other: 1, Trainable: 4}, AiSharePpm: 250_000,
 		PowerW: &sluicev1.PowerNow{Now: 900, Cap: 8_500_000}, MoneyPerHour: money(440_400, 91_000), Plan: fakePlan(), Currency: "USD", MarketMs: base + marketMs,
 		MarketSpeed: 60, Cluster: "lab", Version: "v0.1.0", Jobs: &sluicev1.JobCounts{Queued: 1, Active: 2, Done: 3},
-		Quotes:    []*sluicev1.Quote{{Feed: "btc-usd", Value: 64_000_000_000, Unit: "USD", AtMs: base, AgeMs: 40_000}, {Feed: "kheavy", Value: 5_123_400, Unit: "USD/h", Scale: 12, AgeMs: 900_000, Stale: true}},
+		Quotes:    []*sluicev1.Quote{{Feed: "btc-usd", Value: 64_000_000_000, Unit: "micro", AtMs: base, AgeMs: 40_000}, {Feed: "kheavy", Value: 5_123_400, Unit: "micro_per_hour", Scale: 12, AgeMs: 900_000, Stale: true}},
 		AllMining: money(300_000, 90_000), AllParked: money(0, 9_000),
 		Targets:     []*sluicev1.TargetStatus{{Name: "ai-share", Use: "training", ActualPpm: 250_000, MinPpm: 100_000, MaxPpm: -1}, {Name: "ai-more", Use: "training", ActualPpm: 250_000, MinPpm: 500_000, MaxPpm: 600_000, Code: "NO_FIT", Text: "too few fitting jobs"}},
 		ConfigState: "ok", Sites: []*sluicev1.SiteStatus{{Name: "bratsk-1", Zone: "Asia/Irkutsk", CapW: 8_500_000, NowW: 900, EnergyMicroPerKwh: 100_000, EnergyKnown: true}}, Sim: true,

@@ -107,7 +107,7 @@ func (a *app) showStatus(s *sluicev1.Status) {
 	j := s.GetJobs()
 	l.add("jobs", "%d queued, %d active, %d done", j.GetQueued(), j.GetActive(), j.GetDone())
 	for _, q := range s.GetQuotes() {
-		l.add("price", "%s", quoteWords(q))
+		l.add("price", "%s", quoteWords(q, s.GetCurrency()))
 	}
 	speed := ""
 	if s.GetMarketSpeed() > 1 {
@@ -158,14 +158,19 @@ func targetWords(t *sluicev1.TargetStatus, currency string) string {
 	return b.String()
 }
 
-func quoteWords(q *sluicev1.Quote) string {
-	per := ""
-	if q.GetScale() != 0 {
-		per = fmt.Sprintf(" per 10^%d H/s", q.GetScale())
+func quoteWords(q *sluicev1.Quote, currency string) string {
+	amount := workload.Decimal(q.GetValue(), 4) + " " + currency
+	switch q.GetUnit() {
+	case "micro_per_kwh":
+		amount += "/kWh"
+	case "micro_per_hour":
+		amount += fmt.Sprintf("/h for 10^%d H/s", q.GetScale())
+	case "difficulty":
+		amount = fmt.Sprintf("difficulty %d", q.GetValue())
 	}
 	stale := ""
 	if q.GetStale() {
 		stale = "  STALE"
 	}
-	return fmt.Sprintf("%s  %s %s%s  %s old%s", q.GetFeed(), workload.Decimal(q.GetValue(), 4), q.GetUnit(), per, span(q.GetAgeMs()), stale)
+	return fmt.Sprintf("%s  %s  %s old%s", q.GetFeed(), amount, span(q.GetAgeMs()), stale)
 }

@@ -31,8 +31,8 @@ type JoinToken struct {
 	secret [secretBytes]byte
 }
 
-// TokenRecord is what the cluster keeps of a join token. It is replicated: it
-// holds a digest of the secret, and the log never holds more.
+// TokenRecord is what the cluster keeps of a join token: a digest of the secret.
+// Package state keeps it and lets each token in once.
 type TokenRecord struct {
 	ID      string `json:"id"`
 	Hash    string `json:"hash"` // SHA-256 of the secret, hexadecimal
@@ -41,8 +41,6 @@ type TokenRecord struct {
 	Expires int64  `json:"expires"` // Unix milliseconds
 	Created int64  `json:"created"`
 	By      string `json:"by"`
-	UsedAt  int64  `json:"usedAt,omitempty"`
-	UsedBy  string `json:"usedBy,omitempty"`
 }
 
 // NewJoinToken makes a token for a role, for one machine's name where name is
@@ -116,31 +114,6 @@ func decode(into []byte, s string) bool {
 	}
 	copy(into, b)
 	return true
-}
-
-// Consume decides whether a token lets a machine in, and returns the record as
-// it is afterwards. It is pure, so that it can be the meaning of a command in
-// the log: every server refuses a second use, also after a change of leader.
-// now is the command's time in Unix milliseconds. Errors are of kind Denied.
-func Consume(records map[string]TokenRecord, p Proof, name string, now int64) (TokenRecord, error) {
-	r, ok := records[p.ID]
-	// A token that was never made and one with a wrong secret read the same.
-	if subtle.ConstantTimeCompare([]byte(r.Hash), []byte(p.Hash)) != 1 || !ok {
-		return TokenRecord{}, workload.Errorf(workload.Denied, "the join token is not known here").Hint("ask for a new one")
-	}
-	switch {
-	case r.UsedAt != 0:
-		return TokenRecord{}, workload.Errorf(workload.Denied, "the join token %s was used already, by %s", r.ID, r.UsedBy).
-			Hint("ask for a new one; if %s is not yours, somebody else has read the token", r.UsedBy)
-	case now >= r.Expires:
-		return TokenRecord{}, workload.Errorf(workload.Denied, "the join token %s has expired", r.ID).Hint("ask for a new one")
-	case !workload.ValidName(name):
-		return TokenRecord{}, workload.Errorf(workload.Denied, "name %q must be 1 to 63 of a-z, 0-9 and hyphen", name)
-	case r.Name != "" && r.Name != name:
-		return TokenRecord{}, workload.Errorf(workload.Denied, "the join token %s is for %s, not for %s", r.ID, r.Name, name)
-	}
-	r.UsedAt, r.UsedBy = now, name
-	return r, nil
 }
 
 // BearerRecord is what the cluster keeps of a person's token.

@@ -177,6 +177,8 @@ func (s *State) applyToken(c TokenIssued) Result {
 func (s *State) applyConsume(c TokenConsumed) Result {
 	t, ok := s.Tokens[c.ID]
 	switch {
+	case !workload.ValidName(c.Name):
+		return refuse(workload.Errorf(workload.Denied, "name %q must be 1 to 63 of a-z, 0-9 and hyphen", c.Name))
 	case !ok || t.Hash != c.Hash:
 		return refuse(workload.Errorf(workload.Denied, "join token is not known"))
 	case t.UsedBy != "":
