@@ -37,8 +37,8 @@ function logs(res, follow) {
   let offset = 0;
   const line = () => {
     const data = Buffer.from(`step ${step += 10} loss ${(1.9 + 6 / (step - 14000)).toFixed(4)} 312.4 samples/s\n`);
-    offset += data.length;
     res.write(JSON.stringify({ result: { data: data.toString('base64'), offset } }) + '\n');
+    offset += data.length;
   };
   for (let i = 0; i < 40; i++) line();
   if (!follow) return res.end();
