@@ -198,8 +198,8 @@ const bad = (text, file) => {
 export function planPolicy(text, file) {
   const err = bad(text, file);
   if (err) return { error: err };
-  const kind = /^kind: (\S+)/m.exec(text)?.[1] ?? '';
-  const name = /^name: (\S+)/m.exec(text)?.[1] ?? '';
+  const kind = /^kind: +(\S+)/m.exec(text)?.[1] ?? '';
+  const name = /^name: +(\S+)/m.exec(text)?.[1] ?? '';
   const old = docs.find((d) => d.kind === kind && d.name === name);
   const changed = old?.yaml !== text;
   const s = status(NOW);
@@ -228,6 +228,6 @@ export function applyPolicy(text, file, index) {
 export function submit(text, file, dry) {
   const err = bad(text, file);
   if (err) return { error: err };
-  const j = { ...list()[0], id: dry ? '' : '26', name: /^name: (\S+)/m.exec(text)?.[1] ?? 'job' };
+  const j = { ...list()[0], id: dry ? '' : '26', name: /^name: +(\S+)/m.exec(text)?.[1] ?? 'job' };
   return { id: j.id, log_index: 88300, job: j };
 }
