@@ -15,7 +15,7 @@ function send(res, value, status = 200) {
   res.writeHead(status, { 'Content-Type': 'application/json' });
   res.end(JSON.stringify(value));
 }
-const refuse = (res, e) => send(res, { error: { code: String(e.status), kind: e.kind, message: e.message, next: e.next } }, e.status);
+const refuse = (res, e) => send(res, { error: { kind: e.kind, text: e.message, next: e.next } }, e.status);
 
 async function body(req) {
   let text = '';
@@ -92,7 +92,7 @@ export function serve(port, base = '/', token = '') {
     if (!url.pathname.startsWith(base)) return refuse(res, { status: 404, kind: 'not found', message: 'outside the base path', next: '' });
     req.url = '/' + req.url.slice(base.length);
     if (answer(req, res)) return;
-    res.setHeader('Content-Security-Policy', "default-src 'self'; style-src 'self' 'unsafe-inline'");
+    res.setHeader('Content-Security-Policy', "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'");
     const name = normalize(url.pathname.slice(base.length)) || 'index.html';
     let file = extname(name) && !name.startsWith('..') ? name : 'index.html';
     let data = await readFile(join(dist, file)).catch(() => undefined);

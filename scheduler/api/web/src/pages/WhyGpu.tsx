@@ -4,6 +4,7 @@ import type { Alternative, Breakdown, GpuExplanation, Status } from '../api/type
 import { Swatch } from '../theme/fills';
 import { seen, slot } from '../theme/slots';
 import { bytes, energyText, fixed, hashrate, money, power, share, signed } from '../fmt/number';
+import { capital } from '../fmt/reason';
 import { span, when } from '../fmt/time';
 import { assignedOf, colourKey, optionText, parseUse, shortId, useOf, useText } from '../fmt/use';
 import { Card, Code, Fail, State, Why } from '../parts/bits';
@@ -152,7 +153,7 @@ function Alternatives({ e, zone }: { e: GpuExplanation; zone: string }) {
         <table className="rows alts">
           <thead><tr><th>Option</th><th className="num">Net {e.currency}/h</th><th className="num">vs now</th><th>What stops it</th><th>Would win at</th></tr></thead>
           <tbody>
-            <tr className="nowr"><td className="nw"><Swatch k={colourKey(use, slot)} /> <b>{useText(use)}</b></td><td className="num b">{money(e.now.net, 4)}</td><td className="num mut hide-s">–</td><td className="wide"><span className="badge ok">now</span> <Code>{e.gpu.reason}</Code> <span className="sec">{e.gpu.reason_text}</span></td><td className="mut hide-s">–</td></tr>
+            <tr className="nowr"><td className="nw"><Swatch k={colourKey(use, slot)} /> <b>{useText(use)}</b></td><td className="num b">{money(e.now.net, 4)}</td><td className="num mut hide-s">–</td><td className="wide"><span className="badge ok">now</span> <Code>{e.gpu.reason}</Code> <span className="sec">{capital(e.gpu.reason_text)}</span></td><td className="mut hide-s">–</td></tr>
             {rest.map((a, i) => (
               <tr key={i}>
                 <td className="nw"><Swatch k={key(a)} /> {a.job ? <Link to="/why/job/$id" params={{ id: a.job }}>{name(a)}</Link> : name(a)}</td>

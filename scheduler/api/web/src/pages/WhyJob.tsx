@@ -60,7 +60,7 @@ export function WhyJob() {
                 <div className="meter" role="img" aria-label={`step ${j.progress.step} of ${j.progress.steps}`}><i style={{ width: `${(100 * j.progress.step) / j.progress.steps}%`, background: 'var(--u-train)' }} /></div>
               ) : null}
               <Reasons e={e} zone={zone} />
-              <Ways ways={e.ways} />
+              <Ways ways={e.ways} phase={j.phase} />
             </div>
             <div className="rec"><span>plan {e.plan.id} · gap {share(e.plan.gap_ppm, 2)} proven</span><span className="grow" /><code>sluice explain job {j.id}</code></div>
           </section>

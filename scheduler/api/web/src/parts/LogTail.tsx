@@ -23,8 +23,8 @@ export function LogTail({ id }: { id: string }) {
     setEnded(false);
     const read = lineReader((line) => {
       if (!line) return;
-      const m = JSON.parse(line) as { result?: { data?: string; offset?: number }; error?: { message?: string } };
-      if (m.error) throw new Error(m.error.message ?? 'the log ended with an error');
+      const m = JSON.parse(line) as { result?: { data?: string; offset?: number }; error?: { text?: string; message?: string } };
+      if (m.error) throw new Error(m.error.text ?? m.error.message ?? 'the log ended with an error');
       if (!m.result) return;
       const piece = bytes64(m.result.data ?? '');
       all = (all + decoder.decode(piece, { stream: true })).slice(-keep);
