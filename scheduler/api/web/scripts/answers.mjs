@@ -88,7 +88,7 @@ export function timeline(hours) {
     let last = -1;
     for (let t = Math.floor(from / HOUR) * HOUR; t < NOW; t += HOUR) {
       const p = priceAt(site, t);
-      if (p !== last) energy.push({ at_ms: t, micro_per_kwh: p, site });
+      if (p !== last) energy.push({ at_ms: t, micro_per_kwh: p, site, known: true });
       last = p;
     }
   }
@@ -143,7 +143,7 @@ export function explainGpu(id) {
   const d = fleet.devices.find((x) => x.id === id);
   if (!d) return undefined;
   const at = NOW - 1;
-  const cut = ({ gross, risk, energy, net, watts, energy_micro_per_kwh, pue_ppm }) => ({ gross, risk, energy, net, watts, energy_micro_per_kwh, pue_ppm });
+  const cut = ({ gross, risk, energy, net, watts, board, energy_micro_per_kwh, pue_ppm }) => ({ gross, risk, energy, net, watts, board_watts: board, energy_micro_per_kwh, pue_ppm });
   const now = cut(d.rate);
   const ways = Object.keys(fleet.profiles[d.model].ways);
   const parked = cut(earn(d, 'parked', '', '', at));
@@ -198,8 +198,8 @@ const bad = (text, file) => {
 export function planPolicy(text, file) {
   const err = bad(text, file);
   if (err) return { error: err };
-  const kind = /^kind: (\S+)/m.exec(text)?.[1] ?? '';
-  const name = /^name: (\S+)/m.exec(text)?.[1] ?? '';
+  const kind = /^kind: +(\S+)/m.exec(text)?.[1] ?? '';
+  const name = /^name: +(\S+)/m.exec(text)?.[1] ?? '';
   const old = docs.find((d) => d.kind === kind && d.name === name);
   const changed = old?.yaml !== text;
   const s = status(NOW);
@@ -216,6 +216,7 @@ export function applyPolicy(text, file, index) {
   if (err) return { error: err };
   if (index && index !== revision) return { error: { status: 409, kind: 'conflict', message: `the policy changed meanwhile: revision ${revision}, you saw ${index}`, next: 'look at the preview again, then apply with the new revision' } };
   const plan = planPolicy(text, file);
+  text = text.replace(/: +/g, ': '); // the store spells documents in its own way
   for (const c of plan.changes) {
     const old = docs.find((d) => d.kind === c.kind && d.name === c.name);
     if (old) Object.assign(old, { yaml: text, revision: revision + 1 });
@@ -227,6 +228,6 @@ export function applyPolicy(text, file, index) {
 export function submit(text, file, dry) {
   const err = bad(text, file);
   if (err) return { error: err };
-  const j = { ...list()[0], id: dry ? '' : '26', name: /^name: (\S+)/m.exec(text)?.[1] ?? 'job' };
+  const j = { ...list()[0], id: dry ? '' : '26', name: /^name: +(\S+)/m.exec(text)?.[1] ?? 'job' };
   return { id: j.id, log_index: 88300, job: j };
 }

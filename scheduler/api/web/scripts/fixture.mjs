@@ -15,7 +15,7 @@ function send(res, value, status = 200) {
   res.writeHead(status, { 'Content-Type': 'application/json' });
   res.end(JSON.stringify(value));
 }
-const refuse = (res, e) => send(res, { error: { code: String(e.status), kind: e.kind, message: e.message, next: e.next } }, e.status);
+const refuse = (res, e) => send(res, { error: { kind: e.kind, text: e.message, next: e.next } }, e.status);
 
 async function body(req) {
   let text = '';
@@ -37,8 +37,8 @@ function logs(res, follow) {
   let offset = 0;
   const line = () => {
     const data = Buffer.from(`step ${step += 10} loss ${(1.9 + 6 / (step - 14000)).toFixed(4)} 312.4 samples/s\n`);
-    offset += data.length;
     res.write(JSON.stringify({ result: { data: data.toString('base64'), offset } }) + '\n');
+    offset += data.length;
   };
   for (let i = 0; i < 40; i++) line();
   if (!follow) return res.end();
@@ -92,7 +92,7 @@ export function serve(port, base = '/', token = '') {
     if (!url.pathname.startsWith(base)) return refuse(res, { status: 404, kind: 'not found', message: 'outside the base path', next: '' });
     req.url = '/' + req.url.slice(base.length);
     if (answer(req, res)) return;
-    res.setHeader('Content-Security-Policy', "default-src 'self'; style-src 'self' 'unsafe-inline'");
+    res.setHeader('Content-Security-Policy', "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'");
     const name = normalize(url.pathname.slice(base.length)) || 'index.html';
     let file = extname(name) && !name.startsWith('..') ? name : 'index.html';
     let data = await readFile(join(dist, file)).catch(() => undefined);

@@ -48,7 +48,7 @@ async function refusal(res: Response): Promise<ApiError> {
   const text = await res.text().catch(() => '');
   try {
     const e = JSON.parse(text).error;
-    return new ApiError(res.status, String(e.code ?? ''), e.kind ?? '', e.message ?? '', e.next ?? '');
+    return new ApiError(res.status, String(e.code ?? ''), e.kind ?? '', e.text ?? e.message ?? '', e.next ?? '');
   } catch {
     return new ApiError(res.status, '', '', text.slice(0, 300) || `the server answered ${res.status}`, '');
   }

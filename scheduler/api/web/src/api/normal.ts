@@ -31,7 +31,7 @@ const reason: Reason = { code: '', text: '', figures: [] };
 const plan: PlanSummary = {
   gap_ppm: 0, stage: '', milliseconds: 0, id: 0, at_ms: 0, bound_micro_per_hour: 0, objective_micro_per_hour: 0, gap_micro_per_hour: 0, moves: 0,
 };
-const breakdown: Breakdown = { gross: 0, risk: 0, energy: 0, net: 0, watts: 0, energy_micro_per_kwh: 0, pue_ppm: 0 };
+const breakdown: Breakdown = { gross: 0, risk: 0, energy: 0, net: 0, watts: 0, energy_micro_per_kwh: 0, pue_ppm: 0, board_watts: 0 };
 const target = { name: '', use: '', actual_ppm: 0, min_ppm: -1, max_ppm: -1, code: '', text: '' };
 const attempt: Attempt = { number: 0, phase: '', devices: [], created_ms: 0, started_ms: 0, ended_ms: 0, exit_code: 0, reason };
 

@@ -46,7 +46,7 @@ export interface Job {
   progress: { step: number; steps: number; note: string } | null; exit_code: number; models: string[];
 }
 
-export interface Breakdown { gross: number; risk: number; energy: number; net: number; watts: number; energy_micro_per_kwh: number; pue_ppm: number }
+export interface Breakdown { gross: number; risk: number; energy: number; net: number; watts: number; energy_micro_per_kwh: number; pue_ppm: number; board_watts: number }
 export interface Alternative { use: string; option: string; job: string; money: Breakdown; vs_now: number; reason: Reason; would_win_at: string }
 export interface Interval {
   from_ms: number; to_ms: number; use: string; option: string; job: string; watts: number; reason: Reason; revenue: number; energy: number; plan: number;
@@ -69,7 +69,7 @@ export interface PolicyPlan {
 }
 
 export interface DeviceTimeline { id: string; intervals: Interval[] }
-export interface PriceStep { at_ms: number; micro_per_kwh: number; site: string }
+export interface PriceStep { at_ms: number; micro_per_kwh: number; site: string; known: boolean }
 export interface Timeline { from_ms: number; to_ms: number; devices: DeviceTimeline[]; energy: PriceStep[]; currency: string }
 
 export interface MoneyPoint {

@@ -8,7 +8,7 @@ export interface Threshold { label: string; value: number }
 
 /** priceScale covers zero and every price and threshold shown. */
 export function priceScale(prices: PriceStep[], thresholds: Threshold[]) {
-  const shown = prices.map((p) => p.micro_per_kwh);
+  const shown = prices.filter((p) => p.known).map((p) => p.micro_per_kwh);
   const most = Math.max(1000, ...shown);
   const all = [...shown, ...thresholds.map((t) => t.value).filter((v) => v < most * 1.6)];
   const hi = Math.max(1000, ...all) * 1.12;
@@ -26,7 +26,7 @@ export function PriceLane({ prices, thresholds, from, to, x, width }: {
   const scale = priceScale(prices, thresholds);
   const sites = [...new Set(prices.map((p) => p.site))].sort();
   const lines = sites.map((site) => {
-    const points = prices.filter((p) => p.site === site).sort((a, b) => a.at_ms - b.at_ms).map((p) => ({ at: p.at_ms, value: p.micro_per_kwh }));
+    const points = prices.filter((p) => p.site === site).sort((a, b) => a.at_ms - b.at_ms).map((p) => ({ at: p.at_ms, value: p.known ? p.micro_per_kwh : null }));
     return { site, last: points[points.length - 1]?.value ?? 0, d: stepPath(points, from, to, x, scale.y) };
   });
   const zero = scale.y(0);
@@ -36,13 +36,13 @@ export function PriceLane({ prices, thresholds, from, to, x, width }: {
   return (
     <div style={{ position: 'absolute', top: 18, left: 0, right: 0, height: PRICE_HEIGHT }}>
       <svg width={width} height={PRICE_HEIGHT} aria-hidden="true">
-        {lines.length === 1 && lines[0].d ? <path d={`${lines[0].d}V${zero}H${x(Math.max(from, prices[0]?.at_ms ?? from))}z`} style={{ fill: 'var(--sunken)' }} /> : null}
+        {lines.length === 1 && lines[0].d && prices.every((p) => p.known) ? <path d={`${lines[0].d}V${zero}H${x(Math.max(from, prices[0]?.at_ms ?? from))}z`} style={{ fill: 'var(--sunken)' }} /> : null}
         <path d={`M0 ${zero}H${width}`} style={{ stroke: 'var(--line-2)' }} />
         {drawn.map((t) => <path key={t.label} d={`M0 ${scale.y(t.value).toFixed(1)}H${width}`} style={{ stroke: 'var(--ink-3)', strokeDasharray: '2 3' }} />)}
         {lines.map((l, i) => <path key={l.site} d={l.d} style={{ fill: 'none', stroke: 'var(--ink)', strokeWidth: 1.4, strokeDasharray: i ? '5 2' : undefined }} />)}
       </svg>
       {drawn.map((t, i) => <span key={t.label} className="pl hide-s" style={{ left: `${30 + 22 * (i % 3)}%`, top: labels[i] }}>{t.label}</span>)}
-      {prices.length === 0 ? <span className="pl" style={{ left: 4, top: 30 }}>not known</span> : null}
+      {prices.every((p) => !p.known) ? <span className="pl" style={{ left: 4, top: 30 }}>not known</span> : null}
       {lines.length > 1 ? lines.map((l, i) => <span key={l.site} className="pl" style={{ right: width - x(to) + 6, top: names[i] }}>{l.site}</span>) : null}
     </div>
   );

@@ -85,6 +85,8 @@ describe('intervals', () => {
   it('hold a price until the next step', () => {
     const d = stepPath([{ at: 0, value: 1 }, { at: 10, value: 2 }, { at: 50, value: 9 }], 5, 40, (ms) => ms, (v) => v);
     expect(d).toBe('M5.0 1.0H10.0V2.0H40.0');
+    const gap = stepPath([{ at: 0, value: 1 }, { at: 10, value: null }, { at: 20, value: 2 }], 0, 40, (ms) => ms, (v) => v);
+    expect(gap).toBe('M0.0 1.0H10.0M20.0 2.0H40.0');
   });
 });
 

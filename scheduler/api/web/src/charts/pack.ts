@@ -91,13 +91,16 @@ export function stack(cols: Column[], order: string[], y0: number, h: number, x:
 }
 
 /** stepPath draws values that hold until changed. */
-export function stepPath(points: { at: number; value: number }[], from: number, to: number, x: (ms: number) => number, y: (v: number) => number): string {
+export function stepPath(points: { at: number; value: number | null }[], from: number, to: number, x: (ms: number) => number, y: (v: number) => number): string {
   let d = '';
+  let drawn = false; // a value not known is a gap
   points.forEach((p, i) => {
     const end = Math.min(points[i + 1]?.at ?? to, to);
     const start = Math.max(p.at, from);
-    if (end <= start) return;
-    d += (d ? `V${y(p.value).toFixed(1)}` : `M${x(start).toFixed(1)} ${y(p.value).toFixed(1)}`) + `H${x(end).toFixed(1)}`;
+    if (p.value === null) drawn = false;
+    if (end <= start || p.value === null) return;
+    d += (drawn ? `V${y(p.value).toFixed(1)}` : `M${x(start).toFixed(1)} ${y(p.value).toFixed(1)}`) + `H${x(end).toFixed(1)}`;
+    drawn = true;
   });
   return d;
 }

@@ -35,6 +35,7 @@ describe('numbers', () => {
   it('tells board power from power at the meter', () => {
     const b = { energy_micro_per_kwh: 100_000, pue_ppm: 1_040_000 };
     expect(energyText({ ...b, watts: 279, energy: 29_016 }, 'USD')).toBe(`279${B}W × PUE 1.04 × 0.100${B}USD/kWh`);
+    expect(energyText({ ...b, watts: 291, board_watts: 279, energy: 29_100 }, 'USD')).toBe(`279${B}W × PUE 1.04 × 0.100${B}USD/kWh`);
     expect(energyText({ ...b, watts: 290, energy: 29_000 }, 'USD')).toBe(`290${B}W × 0.100${B}USD/kWh, PUE 1.04 included`);
     expect(energyText({ ...b, watts: 0, energy: 0, pue_ppm: 0 }, 'USD')).toBe(`0${B}W × 0.100${B}USD/kWh`);
   });
@@ -85,6 +86,9 @@ describe('uses', () => {
     const g = { use: 'mining', assigned: 'mining', coin: 'KAS', option: 'KAS#1', job: '' } as Gpu;
     expect(assignedOf(g).option).toBe('KAS#1');
     expect(assignedOf({ ...g, assigned: 'training job 4' }).job).toBe('4');
+    expect(assignedOf({ ...g, use: 'draining', assigned: 'mining' }).coin).toBe('KAS');
+    expect(useText(assignedOf({ ...g, use: 'training', job: '9', option: '', coin: '', assigned: 'mining' }))).toBe('mining');
+    expect(useText(assignedOf({ ...g, assigned: 'training', job: '' }))).toBe('training');
   });
   it('packs device numbers into runs', () => {
     expect(packIds(['s/n02/4', 's/n02/5', 's/n02/6', 's/n02/7'])).toBe('n02/4–7');

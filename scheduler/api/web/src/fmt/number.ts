@@ -84,11 +84,12 @@ export function bytes(n: number): string {
  * energyText says how an energy cost came about. Power is at the meter where
  * watts × price gives the cost, and at the board where PUE is still a factor.
  */
-export function energyText(b: { watts: number; energy: number; energy_micro_per_kwh: number; pue_ppm: number }, currency: string): string {
+export function energyText(b: { watts: number; energy: number; energy_micro_per_kwh: number; pue_ppm: number; board_watts?: number }, currency: string): string {
   const plain = (b.watts * b.energy_micro_per_kwh) / 1000;
   const cooled = (plain * b.pue_ppm) / 1e6;
   const pue = b.pue_ppm > 0 ? fixed(b.pue_ppm, 1e6, 2) : '';
   const price = perKWh(b.energy_micro_per_kwh, currency);
+  if (pue && b.board_watts) return `${power(b.board_watts)} × PUE ${pue} × ${price}`;
   if (pue && Math.abs(cooled - b.energy) < Math.abs(plain - b.energy)) return `${power(b.watts)} × PUE ${pue} × ${price}`;
   return `${power(b.watts)} × ${price}` + (pue && b.pue_ppm !== 1e6 ? `, PUE ${pue} included` : '');
 }

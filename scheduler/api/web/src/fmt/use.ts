@@ -18,12 +18,15 @@ export function parseUse(text: string, option = '', job = ''): Use {
 
 export const useOf = (g: Gpu): Use => parseUse(g.use, g.option || g.coin, g.job);
 
-/** assignedOf is what the device is ordered to; the same as its use once settled. */
+/**
+ * assignedOf is what the device is ordered to; the same as its use once settled.
+ * On the way, option and job are those of the order.
+ */
 export const assignedOf = (g: Gpu): Use =>
-  g.assigned && g.assigned !== g.use ? parseUse(g.assigned) : useOf(g);
+  g.assigned && g.assigned !== g.use ? parseUse(g.assigned, g.use.startsWith('mining') ? '' : g.option || g.coin, g.use.startsWith('training') ? '' : g.job) : useOf(g);
 
 export function useText(u: Use): string {
-  if (u.kind === 'mining') return 'mining ' + optionText(u.option);
+  if (u.kind === 'mining') return u.option ? 'mining ' + optionText(u.option) : 'mining';
   if (u.kind === 'training') return u.job ? 'training job ' + u.job : 'training';
   return u.kind;
 }

@@ -31,7 +31,7 @@ export function Policies() {
     <div className="main">
       <div className="hd">
         <h1>Policies</h1><span className="badge">revision {list.data.revision}</span>
-        {status.data.config_state !== 'ok' ? <span className="badge warn">cannot be written: {status.data.config_state}</span> : null}
+        {!status.data.config_state.startsWith('ok') ? <span className="badge warn">cannot be written: {status.data.config_state}</span> : null}
       </div>
       {list.data.invalid?.length ? <div style={{ marginBottom: 14 }} className="failure"><b>In the store, but not usable:</b>{list.data.invalid.map((t) => <div key={t}>{t}</div>)}</div> : null}
       <div className="editor">
@@ -41,7 +41,7 @@ export function Policies() {
               <h2 className="sub">{k}</h2>
               {docs.filter((d) => d.kind === k).map((d) => {
                 const key = `${k}/${d.name}`;
-                return <button type="button" key={key} aria-current={chosen === key} onClick={() => pick(key)}><span>{d.name}</span><span className="grow" /><span className="mut sm">{d.revision}</span></button>;
+                return <button type="button" key={key} aria-current={chosen === key} onClick={() => pick(key)}>{d.name}</button>;
               })}
             </div>
           ))}
@@ -57,20 +57,23 @@ interface Shown { plan?: PolicyPlan; error?: unknown; text: string; at: number; 
 
 function Editor({ name, yaml, stored, currency, onDone }: { name: string; yaml: string; stored: string; currency: string; onDone: (key: string) => void }) {
   const [text, setText] = useState(yaml);
-  const [from, setFrom] = useState(stored); // the stored text this draft was made from
+  const [from, setFrom] = useState(yaml); // the stored text this draft was made from
+  const [follow, setFollow] = useState(false); // just applied: the store spells it in its own way
   const [remove, setRemove] = useState(false);
   const [comment, setComment] = useState('');
   const [shown, show] = useState<Shown | null>(null);
   const [again, setAgain] = useState(0);
   const file = name === 'new' ? 'new.yaml' : name.replace('/', '-').toLowerCase() + '.yaml';
   const changed = text !== stored || remove;
-  const theirs = stored !== from && text !== stored;
+  const moved = name !== 'new' && stored !== '' && stored !== from;
+  const theirs = moved && text !== stored && text !== from && !follow;
   // Somebody else's change is taken over where nothing was typed, and never undone in silence.
   useEffect(() => {
-    if (stored === from) return;
-    if (text === from) setText(stored);
-    if (text === from || text === stored) setFrom(stored);
-  }, [stored, from, text]);
+    if (!moved) return;
+    if (text === from || follow) setText(stored);
+    if (text === from || text === stored || follow) setFrom(stored);
+    setFollow(false);
+  }, [moved, stored, from, text, follow]);
   useEffect(() => {
     if (!changed) {
       show(null);
@@ -91,6 +94,7 @@ function Editor({ name, yaml, stored, currency, onDone }: { name: string; yaml: 
     mutationFn: () => api.applyPolicy(remove ? '' : text, file, remove ? [name] : [], shown?.plan?.check_index ?? 0, comment),
     onSuccess: (r) => {
       setComment('');
+      setFollow(true);
       void client.invalidateQueries();
       const c = r.changes[0];
       if (c) onDone(c.what === 'removed' ? 'new' : `${c.kind}/${c.name}`);
@@ -100,6 +104,7 @@ function Editor({ name, yaml, stored, currency, onDone }: { name: string; yaml: 
   const conflict = apply.error instanceof ApiError && apply.error.status === 409;
   const edit = (v: string) => {
     setText(v);
+    setFollow(false);
     apply.reset();
   };
   return (

@@ -4,8 +4,9 @@ import type { Alternative, Breakdown, GpuExplanation, Status } from '../api/type
 import { Swatch } from '../theme/fills';
 import { seen, slot } from '../theme/slots';
 import { bytes, energyText, fixed, hashrate, money, power, share, signed } from '../fmt/number';
+import { capital } from '../fmt/reason';
 import { span, when } from '../fmt/time';
-import { colourKey, optionText, parseUse, shortId, useOf, useText } from '../fmt/use';
+import { assignedOf, colourKey, optionText, parseUse, shortId, useOf, useText } from '../fmt/use';
 import { Card, Code, Fail, State, Why } from '../parts/bits';
 import { History } from '../parts/History';
 import { JobCard } from '../parts/JobCard';
@@ -40,7 +41,7 @@ function Page({ e, s }: { e: GpuExplanation; s: Status }) {
         <span className="sec">{g.model}</span>
         <span className="badge"><Swatch k={colourKey(use, slot)} size={9} /> {useText(use)} since {when(g.since_ms, now, zone, true)}, {span(now - g.since_ms)}</span>
         {g.sim ? <span className="badge line">sim</span> : null}
-        {g.assigned && parseUse(g.assigned).kind !== use.kind ? <span className="badge warn">ordered: {useText(parseUse(g.assigned))}</span> : null}
+        {g.assigned && parseUse(g.assigned).kind !== use.kind ? <span className="badge warn">ordered: {useText(assignedOf(g))}</span> : null}
         {g.health && g.health !== 'healthy' ? <State>{g.health}</State> : null}
       </div>
       <div className="facts">
@@ -59,7 +60,7 @@ function Page({ e, s }: { e: GpuExplanation; s: Status }) {
             <Margin b={e.now} coin={colourKey(use, slot)} pays={use.kind === 'training' ? 'what the job pays' : use.kind === 'mining' ? `what ${use.coin} pays for its hash rate, after fees` : 'nothing is paid'} currency={e.currency} parked={e.alternatives.find((a) => a.use === 'parked')?.money} />
             <Thresholds e={e} />
             <div className="rec">
-              <span>plan {e.plan.id} · gap {share(e.plan.gap_ppm, 2)} proven · prices {span(e.quote_age_ms)} old</span>
+              <span>plan {e.plan.id} · gap {share(e.plan.gap_ppm, 2)} proven · {e.quote_age_ms < 0 ? 'no price needed' : `prices ${span(e.quote_age_ms)} old`}</span>
               <span className="grow" />
               <code>sluice explain gpu {g.id}</code>
             </div>
@@ -152,7 +153,7 @@ function Alternatives({ e, zone }: { e: GpuExplanation; zone: string }) {
         <table className="rows alts">
           <thead><tr><th>Option</th><th className="num">Net {e.currency}/h</th><th className="num">vs now</th><th>What stops it</th><th>Would win at</th></tr></thead>
           <tbody>
-            <tr className="nowr"><td className="nw"><Swatch k={colourKey(use, slot)} /> <b>{useText(use)}</b></td><td className="num b">{money(e.now.net, 4)}</td><td className="num mut hide-s">–</td><td className="wide"><span className="badge ok">now</span> <Code>{e.gpu.reason}</Code> <span className="sec">{e.gpu.reason_text}</span></td><td className="mut hide-s">–</td></tr>
+            <tr className="nowr"><td className="nw"><Swatch k={colourKey(use, slot)} /> <b>{useText(use)}</b></td><td className="num b">{money(e.now.net, 4)}</td><td className="num mut hide-s">–</td><td className="wide"><span className="badge ok">now</span> <Code>{e.gpu.reason}</Code> <span className="sec">{capital(e.gpu.reason_text)}</span></td><td className="mut hide-s">–</td></tr>
             {rest.map((a, i) => (
               <tr key={i}>
                 <td className="nw"><Swatch k={key(a)} /> {a.job ? <Link to="/why/job/$id" params={{ id: a.job }}>{name(a)}</Link> : name(a)}</td>

@@ -3,7 +3,7 @@ import { Button, Modal } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { api } from '../api/client';
-import { client, useExplainJob, useStatus } from '../api/queries';
+import { client, useExplainJob, useNodes, useStatus } from '../api/queries';
 import { count, rate, share } from '../fmt/number';
 import { span, when } from '../fmt/time';
 import { packIds } from '../fmt/use';
@@ -18,6 +18,7 @@ const over = ['succeeded', 'failed', 'cancelled'];
 export function WhyJob() {
   const { id } = useParams({ from: '/why/job/$id' });
   const status = useStatus();
+  const nodes = useNodes();
   const q = useExplainJob(id);
   const [asking, ask] = useState(false);
   const cancel = useMutation({ mutationFn: () => api.cancel(id), onSuccess: () => { ask(false); void client.invalidateQueries(); } });
@@ -26,7 +27,8 @@ export function WhyJob() {
   const e = q.data;
   const j = e.job;
   const now = status.data.market_ms;
-  const site = j.attempts[j.attempts.length - 1]?.devices[0]?.split('/')[0] ?? '';
+  const first = j.attempts[j.attempts.length - 1]?.devices[0] ?? '';
+  const site = nodes.data?.find((n) => first.startsWith(n.id + '/'))?.site ?? '';
   const zone = zoneOf(status.data.sites, site);
   const bid = rate(j.bid_micro_per_hour, e.currency, 4).replace('/h', '/GPU-h');
   return (
@@ -58,7 +60,7 @@ export function WhyJob() {
                 <div className="meter" role="img" aria-label={`step ${j.progress.step} of ${j.progress.steps}`}><i style={{ width: `${(100 * j.progress.step) / j.progress.steps}%`, background: 'var(--u-train)' }} /></div>
               ) : null}
               <Reasons e={e} zone={zone} />
-              <Ways ways={e.ways} />
+              <Ways ways={e.ways} phase={j.phase} />
             </div>
             <div className="rec"><span>plan {e.plan.id} · gap {share(e.plan.gap_ppm, 2)} proven</span><span className="grow" /><code>sluice explain job {j.id}</code></div>
           </section>

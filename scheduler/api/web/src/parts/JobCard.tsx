@@ -6,9 +6,11 @@ import { capital, splitCommand } from '../fmt/reason';
 import { Code, Command, Fail, State, Why } from './bits';
 import { since } from './JobTable';
 
+const waiting = ['queued', 'waiting', 'held'];
+
 /** Reasons says why it waits or runs, with what a bid would change. */
 export function Reasons({ e, zone }: { e: JobExplanation; zone: string }) {
-  const waits = e.job.phase === 'queued' || e.job.phase === 'waiting' || e.job.phase === 'held';
+  const waits = waiting.includes(e.job.phase);
   return (
     <>
       {e.reasons.length ? (
@@ -27,11 +29,11 @@ export function Reasons({ e, zone }: { e: JobExplanation; zone: string }) {
   );
 }
 
-export function Ways({ ways }: { ways: string[] }) {
+export function Ways({ ways, phase }: { ways: string[]; phase: string }) {
   if (!ways.length) return null;
   return (
     <>
-      <h2 className="sub" style={{ marginTop: 10 }}>Ways to start</h2>
+      <h2 className="sub" style={{ marginTop: 10 }}>{waiting.includes(phase) ? 'Ways to start' : 'What you can do'}</h2>
       <ul className="ways">
         {ways.map((w) => {
           const { text, command } = splitCommand(w);
@@ -60,7 +62,7 @@ export function JobCard({ id, now, zone }: { id: string; now: number; zone: stri
       <div className="pad">
         <p style={{ fontSize: 15, lineHeight: '21px' }}>{e.verdict}</p>
         <Reasons e={e} zone={zone} />
-        <Ways ways={e.ways} />
+        <Ways ways={e.ways} phase={e.job.phase} />
       </div>
     </section>
   );

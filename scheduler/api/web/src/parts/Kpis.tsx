@@ -55,7 +55,7 @@ export function Kpis({ status: s, gpus, scope, history }: { status: Status; gpus
       <div className="kpi">
         <div className="l">Gap, proven {scope ? <span className="mut">whole plan</span> : null}</div>
         <div className="v">{fixed(s.plan.gap_ppm, 1e4, 2)}<span className="u">%</span></div>
-        <div className="s">at most {money(s.plan.gap_micro_per_hour, s.plan.gap_micro_per_hour < 1e5 ? 4 : 2)} {per} more</div>
+        <div className="s">{s.plan.gap_micro_per_hour > 0 ? `at most ${money(s.plan.gap_micro_per_hour, s.plan.gap_micro_per_hour < 1e5 ? 4 : 2)} ${per} more` : s.plan.id ? 'no better plan exists' : 'no plan yet'}</div>
       </div>
     </section>
   );

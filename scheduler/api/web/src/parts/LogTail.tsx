@@ -23,11 +23,12 @@ export function LogTail({ id }: { id: string }) {
     setEnded(false);
     const read = lineReader((line) => {
       if (!line) return;
-      const m = JSON.parse(line) as { result?: { data?: string; offset?: number }; error?: { message?: string } };
-      if (m.error) throw new Error(m.error.message ?? 'the log ended with an error');
+      const m = JSON.parse(line) as { result?: { data?: string; offset?: number }; error?: { text?: string; message?: string } };
+      if (m.error) throw new Error(m.error.text ?? m.error.message ?? 'the log ended with an error');
       if (!m.result) return;
-      all = (all + decoder.decode(bytes64(m.result.data ?? ''), { stream: true })).slice(-keep);
-      const offset = m.result.offset ?? 0;
+      const piece = bytes64(m.result.data ?? '');
+      all = (all + decoder.decode(piece, { stream: true })).slice(-keep);
+      const offset = (m.result.offset ?? 0) + piece.length; // the offset is that of the first byte
       cancelAnimationFrame(frame);
       frame = requestAnimationFrame(() => {
         setText(all);

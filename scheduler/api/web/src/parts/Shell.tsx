@@ -60,8 +60,7 @@ export function late(s: Status, link: LiveLink): string {
   if (!s.leader) return 'no leader';
   const stale = s.quotes.filter((q) => q.stale);
   if (stale.length) return `${stale[0].feed} late`;
-  if (s.config_state && s.config_state !== 'ok') return 'policy store: ' + s.config_state;
-  if (s.plan.id && s.market_ms - s.plan.at_ms > 5 * 60e3 * Math.max(1, s.market_speed)) return 'plan late';
+  if (s.config_state && !s.config_state.startsWith('ok')) return 'policy store: ' + s.config_state;
   return '';
 }
 

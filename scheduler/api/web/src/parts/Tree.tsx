@@ -10,7 +10,7 @@ export function Tree({ gpus, scope, onScope, sites, currency }: { gpus: Gpu[]; s
   const root = useMemo(() => tree(gpus), [gpus]);
   const [toggled, setToggled] = useState(new Map<string, boolean>());
   const [focus, setFocus] = useState<string | null>(null);
-  const isOpen = (b: Branch) => toggled.get(b.path) ?? (b.level < 2 || scope === b.path || scope.startsWith(b.path + '/') || (b.level === 2 && root.devices.length <= 400) || (b.level === 3 && b.devices.length <= 96 && b.devices.some((g) => abnormal.includes(g.use))));
+  const isOpen = (b: Branch) => toggled.get(b.path) ?? (b.level < 2 || scope === b.path || scope.startsWith(b.path + '/') || (b.level === 2 && root.devices.length <= 400) || (b.level === 3 && root.devices.length <= 64) || (b.level === 3 && b.devices.length <= 96 && b.devices.some((g) => abnormal.includes(g.use))));
   const visible: Branch[] = [];
   const walk = (b: Branch) => {
     visible.push(b);

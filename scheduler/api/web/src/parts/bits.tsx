@@ -24,7 +24,7 @@ export function Fail({ error }: { error: unknown }) {
   const e = error instanceof ApiError ? error : undefined;
   return (
     <div className="failure" role="alert">
-      <div style={{ whiteSpace: 'pre-wrap' }}>{error instanceof Error ? error.message : String(error)}{e?.kind ? <span className="mut"> · {e.kind}</span> : null}</div>
+      <div style={{ whiteSpace: 'pre-wrap' }} className={error instanceof Error && error.message.includes('\n') ? 'mono' : undefined}>{error instanceof Error ? error.message : String(error)}{e?.kind ? <span className="mut"> · {e.kind}</span> : null}</div>
       {e?.next ? <div className="next sm">next: {e.next}</div> : null}
     </div>
   );
