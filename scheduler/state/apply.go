@@ -115,6 +115,9 @@ func (s *State) dispatch(c Command) Result {
 	case c.Consume != nil:
 		return s.applyConsume(*c.Consume)
 	case c.Bearer != nil:
+		if c.Bearer.ID == "" {
+			return refuse(workload.Errorf(workload.Invalid, "a token without id was issued"))
+		}
 		s.Bearers[c.Bearer.ID] = *c.Bearer
 		return Result{}
 	}
