@@ -247,6 +247,6 @@ func (s *State) order(d Device, use workload.Use, work Work, why workload.Reason
 func (s *State) touch(id workload.NodeID) {
 	if n, ok := s.Nodes[id]; ok {
 		n.Touched = s.Index
-		s.Nodes[id] = n
+		s.putNode(n)
 	}
 }
