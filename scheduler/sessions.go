@@ -435,7 +435,10 @@ func (s *Server) expired(v *state.View) []state.AttemptLost {
 		if !ok || a.Phase.Final() {
 			continue
 		}
-		for _, dev := range a.Devices {
+		for i, dev := range a.Devices {
+			if a.Done[i] {
+				continue // known to be gone; the attempt waits for its other ranks
+			}
 			node := v.Nodes[dev.Node()]
 			heard, _ := s.hub.lastHeard(node.ID)
 			grace := min(j.Spec.Checkpoint.Grace, v.Policy.Cluster().MaxGrace)

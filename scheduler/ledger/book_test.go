@@ -175,6 +175,38 @@ func TestKeptIntervalsAreBounded(t *testing.T) {
 	}
 }
 
+// A copy and its original, or a view's prices, share what only grows; none may
+// see what another one adds.
+func TestCopiesGoTheirOwnWay(t *testing.T) {
+	b := New(start)
+	price := func(b *Book, micro int64) { b.SetEnergy("s", []Step{{MicroPerKWh: micro, Known: true}}) }
+	for i := range 7 { // six and seven leave room in the arrays of lists that double
+		b.Set("n/0", mining(int64(i), 0))
+		b.Advance(b.At + 1)
+		price(b, int64(i))
+	}
+	c, view := b.Clone(), b.Energy["s"]
+	seen := fmt.Sprint(view)
+	for i, book := range []*Book{b, c} {
+		price(book, int64(100+i)) // at the instant of the last step: replaces it
+		book.Advance(book.At + 1)
+		price(book, int64(200+i))
+		book.Set("n/0", mining(int64(300+i), 0))
+		book.Advance(book.At + 1)
+		book.Set("n/0", mining(0, 0))
+	}
+	for i, book := range []*Book{b, c} {
+		closed := book.Closed["n/0"]
+		past := book.Energy["s"].Past
+		if closed[len(closed)-1].Watts != int64(300+i) || past[len(past)-1].MicroPerKWh != int64(200+i) || past[len(past)-2].MicroPerKWh != int64(100+i) {
+			t.Errorf("book %d: %v, %v", i, closed, past)
+		}
+	}
+	if fmt.Sprint(view) != seen {
+		t.Errorf("a reader's prices changed from %s to %v", seen, view)
+	}
+}
+
 func TestBegin(t *testing.T) {
 	b := New(0)
 	b.Set("n/0", mining(1, 1))

@@ -115,6 +115,9 @@ func (s *State) dispatch(c Command) Result {
 	case c.Consume != nil:
 		return s.applyConsume(*c.Consume)
 	case c.Bearer != nil:
+		if c.Bearer.ID == "" {
+			return refuse(workload.Errorf(workload.Invalid, "a token without id was issued"))
+		}
 		s.Bearers[c.Bearer.ID] = *c.Bearer
 		return Result{}
 	}
@@ -246,6 +249,6 @@ func (s *State) order(d Device, use workload.Use, work Work, why workload.Reason
 func (s *State) touch(id workload.NodeID) {
 	if n, ok := s.Nodes[id]; ok {
 		n.Touched = s.Index
-		s.Nodes[id] = n
+		s.putNode(n)
 	}
 }

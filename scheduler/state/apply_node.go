@@ -50,7 +50,7 @@ func (s *State) applyNode(c NodeRegistered) Result {
 		s.put(d)
 	}
 	slices.SortFunc(node.Devices, func(a, b workload.DeviceID) int { return cmp.Compare(a.Slot(), b.Slot()) })
-	s.Nodes[c.Node] = node
+	s.putNode(node)
 	for _, id := range node.Devices {
 		if !present[id] {
 			d := s.Devices[id]
@@ -125,7 +125,7 @@ func (s *State) applySilent(c NodesSilent) Result {
 			continue
 		}
 		node.Silent = true
-		s.Nodes[id] = node
+		s.putNode(node)
 		for _, dev := range node.Devices {
 			d := s.Devices[dev]
 			if d.Use.Kind != workload.Offline {
@@ -178,7 +178,7 @@ func (s *State) applyEvents(c WorkloadsReported) Result {
 			continue
 		}
 		node.LastSeq = e.Seq
-		s.Nodes[c.Node] = node
+		s.putNode(node)
 		if d, seen := s.Devices[e.Device]; seen && d.Node == c.Node {
 			s.applyEvent(d, e)
 		}

@@ -63,9 +63,24 @@ func BenchmarkView(b *testing.B) {
 			s := fleet(b, devices, 0)
 			b.ReportAllocs()
 			for b.Loop() {
+				s.memo.touchDevices() // as any plan or report does
 				s.View()
 			}
 		})
+	}
+}
+
+func BenchmarkViewOfAQuietState(b *testing.B) {
+	s := fleet(b, 100_000, 0)
+	for b.Loop() {
+		s.View()
+	}
+}
+
+func BenchmarkClone(b *testing.B) {
+	s := fleet(b, 100_000, 0)
+	for b.Loop() {
+		s.Clone()
 	}
 }
 

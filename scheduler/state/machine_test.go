@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -263,7 +264,7 @@ func TestStateMachine(t *testing.T) {
 		var seen string
 		var snapshot *State
 		var snapped []byte
-		for step := range rapid.SampledFrom([]int{1, 10, 50, 120, 250}).Draw(t, "steps") {
+		for step := range rapid.SampledFrom([]int{1, 10, 50, 100, 150}).Draw(t, "steps") {
 			c := m.command()
 			m.log = append(m.log, c)
 			index += uint64(m.n(1, 2))
@@ -279,6 +280,9 @@ func TestStateMachine(t *testing.T) {
 				m.reached["repeat"]++
 			} else if r.Error != "" && asText(t, strip(before)) != asText(t, strip(m.s.View())) {
 				t.Fatalf("a refused command changed something: %+v", r)
+			}
+			if v := m.s.View(); !reflect.DeepEqual(v.Jobs, m.s.Jobs) || !reflect.DeepEqual(v.Devices, m.s.Devices) || !reflect.DeepEqual(v.Nodes, m.s.Nodes) {
+				t.Fatalf("a view is out of date after %s", asText(t, c))
 			}
 			for _, refusal := range r.Refused {
 				m.reached["refused "+refusal.Text]++

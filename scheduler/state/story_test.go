@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/market"
 	"github.com/sluice-project/sluice/workload"
 )
@@ -379,8 +380,18 @@ func TestJournalInAnyOrder(t *testing.T) {
 	stray.Device = "n2/0" // another node's device
 	stray.Seq = 50
 	c.do(Command{Events: &WorkloadsReported{Node: "n1", Events: []WorkloadEvent{stray}}})
+	c.seq["n1"] = 60
+	mine := c.mine("n1/0")
+	c.do(Command{Plan: &Plan{Moves: []Move{mine}}})
+	c.report(c.event(EventStarted, "n1/0"))
+	c.use("n1/0", workload.Mining)
+	same := c.event(EventExited, "n1/0")
+	same.Seq-- // the number of the event before: taken already
+	c.report(same)
+	c.freed("n1/0") // of before the start
+	c.use("n1/0", workload.Mining)
 	future := exited
-	future.Seq, future.Epoch, future.Job = 51, 1<<40, 0
+	future.Seq, future.Epoch, future.Job = 90, 1<<40, 0
 	c.report(future)
 	if asJSON(t, done) != asJSON(t, c.s.Jobs[job]) || bytes.Equal(before, save(t, c.s)) {
 		t.Error("an event was taken twice, or nothing was applied at all")
@@ -575,6 +586,19 @@ func TestQuotes(t *testing.T) {
 	}
 	if r := c.try(Command{Policy: &PolicyChanged{}}); r.Kind != workload.Invalid {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestPolicyChangesWhatIdlingCosts(t *testing.T) {
+	c := newCluster(t)
+	c.register("n1", 1)
+	c.do(Command{Policy: &PolicyChanged{Revision: 1, Documents: policy()}})
+	if w := c.s.Book.Open["n1/0"].Watts; w != 22 { // 20 W at a PUE of 1.1
+		t.Errorf("%d W", w)
+	}
+	c.do(Command{Policy: &PolicyChanged{Revision: 2, Documents: config.NewSet()}})
+	if w := c.s.Book.Open["n1/0"].Watts; w != 0 {
+		t.Errorf("%d W by a policy that knows no profile", w)
 	}
 }
 

@@ -15,15 +15,15 @@ import (
 // maps are shared with other views: clone one before changing it.
 type View = State
 
-// View copies the state. Devices and jobs are cloned only if they changed since
+// View copies the state. Nodes, devices and jobs are cloned only if they changed since
 // the last view, so that readers of a quiet state cost nothing; figures are in
 // DESIGN.md. Views may be taken concurrently, but not beside Apply.
 func (s *State) View() *View {
 	v := s.copy()
 	if s.memo == nil { // a view of a view
-		v.Devices, v.Jobs = maps.Clone(s.Devices), maps.Clone(s.Jobs)
+		v.Nodes, v.Devices, v.Jobs = maps.Clone(s.Nodes), maps.Clone(s.Devices), maps.Clone(s.Jobs)
 	} else {
-		v.Devices, v.Jobs = shared(&s.memo.devices, s.Devices), shared(&s.memo.jobs, s.Jobs)
+		v.Nodes, v.Devices, v.Jobs = shared(&s.memo.nodes, s.Nodes), shared(&s.memo.devices, s.Devices), shared(&s.memo.jobs, s.Jobs)
 	}
 	v.Requests, v.RequestOrder = nil, nil
 	v.Book = nil
@@ -38,7 +38,7 @@ func (s *State) View() *View {
 func (s *State) Clone() *State {
 	c := s.copy()
 	c.memo = &memo{}
-	c.Devices, c.Jobs = maps.Clone(s.Devices), maps.Clone(s.Jobs)
+	c.Nodes, c.Devices, c.Jobs = maps.Clone(s.Nodes), maps.Clone(s.Devices), maps.Clone(s.Jobs)
 	c.Requests, c.RequestOrder = maps.Clone(s.Requests), slices.Clone(s.RequestOrder)
 	c.Waiting, c.Finished = slices.Clone(s.Waiting), slices.Clone(s.Finished)
 	if s.Book != nil {
@@ -47,12 +47,11 @@ func (s *State) Clone() *State {
 	return c
 }
 
-// copy shares the devices and jobs; the caller clones what it must.
+// copy shares the nodes, devices and jobs; the caller clones what it must.
 func (s *State) copy() *State {
 	v := *s
 	v.memo = nil
 	v.Quotes = maps.Clone(s.Quotes)
-	v.Nodes = maps.Clone(s.Nodes)
 	v.Servers = maps.Clone(s.Servers)
 	v.Tokens = maps.Clone(s.Tokens)
 	v.Bearers = maps.Clone(s.Bearers)
@@ -61,7 +60,8 @@ func (s *State) copy() *State {
 
 // memo holds what can be derived from the state at any time.
 type memo struct {
-	devices atomic.Pointer[map[workload.DeviceID]Device] // of the last view, if nothing changed since
+	nodes   atomic.Pointer[map[workload.NodeID]Node] // of the last view, if nothing changed since
+	devices atomic.Pointer[map[workload.DeviceID]Device]
 	jobs    atomic.Pointer[map[workload.JobID]Job]
 	idle    map[idleKey]int64 // of the present policy
 }
@@ -76,6 +76,11 @@ func shared[K comparable, V any](last *atomic.Pointer[map[K]V], now map[K]V) map
 }
 
 func (m *memo) touchDevices() { m.devices.Store(nil) }
+
+func (s *State) putNode(n Node) {
+	s.Nodes[n.ID] = n
+	s.memo.nodes.Store(nil)
+}
 
 func (s *State) putJob(j Job) {
 	s.Jobs[j.ID] = j
