@@ -78,7 +78,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	now, _ := m.o.clock(v)
 	for name, q := range v.Quotes {
 		if v.Policy.Feed(name) != nil {
-			gauge(staleDesc, max(now-q.At, 0).Time().Sub(time.UnixMilli(0)).Seconds(), name)
+			gauge(staleDesc, float64(max(now-q.At, 0))/1000, name)
 		}
 	}
 	for feed := range m.o.core.FeedErrors() {
