@@ -308,7 +308,7 @@ func (d *dev) applyPolicy(ctx context.Context) error {
 	// them for a moment.
 	return d.server.WaitFor(ctx, func(v *state.View) bool {
 		_, priced := v.EnergyPrice("demo")
-		return v.Revision >= revision && (priced || have.Revision > 0)
+		return v.Revision >= revision && (priced || len(have.Documents) > 0)
 	})
 }
 
