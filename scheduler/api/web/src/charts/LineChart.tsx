@@ -22,7 +22,9 @@ export function LineChart({ xs, series, to, zone, unit, height, label, digits, r
   const scheme = useComputedColorScheme('light');
   const [ends, setEnds] = useState<{ top: number; left: number }[]>([]);
   const [index, setIndex] = useState<number | null>(null);
-  const margin = phone ? 96 : 118;
+  // Room for the longest label at a line's end, in the widest font we fall back to.
+  const longest = Math.max(0, ...series.map((s) => s.label.length + 1 + fixed(s.values[s.values.length - 1] ?? 0, 1, digits).length));
+  const margin = Math.max(phone ? 84 : 110, Math.ceil(longest * 6.8) + 22);
   const shape = series.map((s) => s.label + s.colour).join();
 
   useEffect(() => {
