@@ -287,7 +287,7 @@ func (w *worker) compileTraining(spec *runner.Spec) error {
 	if s, ok := signals[run.Train.Spec.Checkpoint.Signal]; ok {
 		spec.Signal = s
 	}
-	spec.MakeDir = p.CheckpointDir
+	spec.MakeDir, spec.Progress = p.CheckpointDir, local.Progress
 	w.capPower(0)
 	return nil
 }
@@ -354,8 +354,12 @@ func (a *Agent) readProgress(run string) (training.Progress, error) {
 		return training.Progress{}, err
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, training.MaxProgress+1)
-	n, err := unix.Read(fd, buf)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return training.Progress{}, err
+	}
+	buf := make([]byte, training.ProgressTail)
+	n, err := unix.Pread(fd, buf, max(stat.Size-training.ProgressTail, 0))
 	if err != nil {
 		return training.Progress{}, err
 	}

@@ -22,7 +22,7 @@ func (r *Runner) compile(spec Spec) (shim.Spec, error) {
 		return shim.Spec{}, workload.Errorf(workload.Invalid, "no command")
 	}
 	file := shim.Spec{ID: strings.ReplaceAll(r.scope()+"-"+spec.ID, "/", "-"), Argv: spec.Argv, Dir: spec.Dir, Epoch: uint64(spec.Epoch), Deadline: int64(spec.Deadline),
-		Signal: int(spec.Signal), Grace: spec.Grace, Contain: r.config.Contain, Meta: spec.Meta}
+		Signal: int(spec.Signal), Grace: spec.Grace, Contain: r.config.Contain, Progress: spec.Progress, Meta: spec.Meta}
 	for _, d := range spec.Devices {
 		file.Devices = append(file.Devices, string(d))
 	}

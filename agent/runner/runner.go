@@ -58,6 +58,9 @@ type Spec struct {
 	Meta     json.RawMessage // given back on adoption
 	// MakeDir is made before the start and belongs to the workload's account.
 	MakeDir string
+	// Progress is the file to which the workload appends a line with
+	// "checkpoint":true once it has saved; see shim.Spec.
+	Progress string
 }
 
 // Run is one live workload.

@@ -230,6 +230,37 @@ func TestStopLetsTheWorkloadSave(t *testing.T) {
 	}
 }
 
+func TestJobThatSavesAndGoesOnIsEndedOnceItHasSaved(t *testing.T) {
+	for _, tells := range []bool{true, false} {
+		r := newRunner(t, t.TempDir(), "")
+		progress := filepath.Join(t.TempDir(), "progress")
+		line := ":"
+		if tells {
+			line = `echo "{\"step\":2,\"checkpoint\": true}" >> ` + progress
+		}
+		s := spec("w1", time.Hour, "sh", "-c", `echo '{"step":1,"checkpoint":true}' > `+progress+`
+			trap '`+line+`; echo saved' USR1; trap 'exit 75' TERM; echo ready; while :; do sleep 0.01; done`)
+		s.Signal, s.Grace, s.Progress = unix.SIGUSR1, 4*time.Second, progress
+		if tells {
+			s.Grace = 30 * time.Second
+		}
+		start(t, r, s)
+		until(t, "the traps are set", func() bool { return logOf(t, r, "w1") != "" })
+		began := time.Now()
+		if err := r.Stop("w1", 0, -1); err != nil {
+			t.Fatal(err)
+		}
+		e := end(t, r)
+		took := time.Since(began)
+		if e.Exit.Code != 75 || e.Exit.Killed || !strings.Contains(logOf(t, r, "w1"), "saved") {
+			t.Errorf("end %+v", e.Exit)
+		}
+		if tells && took > 10*time.Second || !tells && took < 2900*time.Millisecond {
+			t.Errorf("told %v: ended after %v of %v", tells, took, s.Grace)
+		}
+	}
+}
+
 func TestC4EscapeeIsKilled(t *testing.T) {
 	for _, kind := range []string{shim.ContainCgroup2, shim.ContainFreezer, shim.ContainGroup} {
 		for _, way := range []string{"after its own end", "by order"} {

@@ -1,41 +1,50 @@
 package training
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/sluice-project/sluice/workload"
 )
 
-// Progress is what a job writes to SLUICE_PROGRESS, as one JSON object that
-// replaces the last one by a rename.
+// Progress is how far a job says it is. It appends one JSON object per line to
+// SLUICE_PROGRESS, such as {"step":120,"steps":1000,"checkpoint":true}, each in
+// a single write; checkpoint is true once that step is durable.
 type Progress struct {
-	Step  int64  `json:"step"`
-	Steps int64  `json:"steps,omitempty"` // 0 = not known
-	Saved int64  `json:"saved"`           // step of the newest complete checkpoint
-	Note  string `json:"note,omitempty"`
+	Step  int64 // newest reported
+	Steps int64 // of the whole job; 0 = not known
+	Saved int64 // step of the newest complete checkpoint in sight; 0 = none
 }
 
 // Complete reports whether nothing done so far would be lost.
 func (p Progress) Complete() bool { return p.Saved > 0 && p.Saved >= p.Step }
 
-// MaxProgress bounds the file in bytes.
-const MaxProgress = 4096
+// ProgressTail is how much of the end of the file tells enough, in bytes.
+const ProgressTail = 8 << 10
 
-// ParseProgress reads a progress file; jobs are foreign programs, so whatever
-// does not make sense is an Invalid error.
-func ParseProgress(data []byte) (Progress, error) {
+// ParseProgress reads the end of a progress file. Jobs are foreign programs:
+// lines that make no sense, such as a first one cut in half, are passed over; a
+// tail without any that does is an Invalid error.
+func ParseProgress(tail []byte) (Progress, error) {
 	var p Progress
-	if len(data) > MaxProgress {
-		return p, workload.Errorf(workload.Invalid, "progress file is longer than %d bytes", MaxProgress)
+	found := false
+	for line := range bytes.Lines(tail) {
+		var l struct {
+			Step       *int64 `json:"step"`
+			Steps      int64  `json:"steps"`
+			Checkpoint bool   `json:"checkpoint"`
+		}
+		if json.Unmarshal(line, &l) != nil || l.Step == nil || *l.Step < 0 || l.Steps < 0 {
+			continue
+		}
+		found = true
+		p.Step, p.Steps = *l.Step, l.Steps
+		if l.Checkpoint {
+			p.Saved = *l.Step
+		}
 	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return Progress{}, workload.Errorf(workload.Invalid, "progress file is not readable: %w", err)
-	}
-	if p.Step < 0 || p.Steps < 0 || p.Saved < 0 {
-		return Progress{}, workload.Errorf(workload.Invalid, "progress file has a negative step")
-	}
-	if len(p.Note) > 200 {
-		p.Note = p.Note[:200]
+	if !found {
+		return p, workload.Errorf(workload.Invalid, "no line of the progress file can be read")
 	}
 	return p, nil
 }

@@ -5,7 +5,7 @@
 //
 // The checkpoint contract: the process writes only below SLUICE_CHECKPOINT_DIR,
 // which belongs to one epoch alone, reads from SLUICE_RESUME_DIR where that is
-// set, and tells how far it is by replacing the file SLUICE_PROGRESS. Two
+// set, and tells how far it is by appending lines to SLUICE_PROGRESS. Two
 // copies that ever ran at once (a node the kernel could not stop) can so never
 // write over each other, and only the newest epoch's directory is accepted.
 package training

@@ -40,6 +40,11 @@ type Spec struct {
 	Deadline int64         `json:"deadline"`
 	Signal   int           `json:"signal"` // asks for a checkpoint and an end
 	Grace    time.Duration `json:"grace"`  // between Signal and SIGKILL
+	// Progress names a file. A workload that is asked to save by another signal
+	// than SIGTERM may save and go on; once it has appended a line with
+	// "checkpoint":true here it is told to end, and in any case a while before
+	// its grace is over.
+	Progress string `json:"progress,omitempty"`
 	// UID and GID of the workload where Switch is set.
 	Switch bool   `json:"switch,omitempty"`
 	UID    uint32 `json:"uid,omitempty"`

@@ -3,6 +3,8 @@
 package shim
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -286,6 +288,9 @@ func (k *keeper) stopLocked(cause string, sig int, grace time.Duration) {
 		close(k.stopped)
 		// Every rank is asked, not the shell in front of them alone.
 		unix.Kill(-k.state.Work.PID, unix.Signal(sig))
+		if unix.Signal(sig) != unix.SIGTERM {
+			go k.terminate(savedLines(k.spec.Progress, 0), grace)
+		}
 	}
 	deadline := time.Duration(max(grace, 0))
 	time.AfterFunc(deadline, func() {
@@ -296,6 +301,52 @@ func (k *keeper) stopLocked(cause string, sig int, grace time.Duration) {
 			k.box.killAll(k.state.Work.PID)
 		}
 	})
+}
+
+// terminate tells a workload that was asked to save, and may have gone on, to
+// end: as soon as it has saved, or in the last quarter of its grace.
+func (k *keeper) terminate(before int, grace time.Duration) {
+	limit := time.Now().Add(grace - min(grace/4, 5*time.Second))
+	for time.Now().Before(limit) && savedLines(k.spec.Progress, before) <= before {
+		time.Sleep(20 * time.Millisecond)
+		k.mu.Lock()
+		over := k.reaped
+		k.mu.Unlock()
+		if over {
+			return
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.reaped {
+		unix.Kill(-k.state.Work.PID, unix.SIGTERM)
+	}
+}
+
+// savedLines counts the lines of a progress file that report a checkpoint. The
+// file belongs to a foreign program: no link is followed, no pipe waited for,
+// and of a file that cannot be read the count stays what it was.
+func savedLines(path string, before int) int {
+	if path == "" {
+		return before
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return before
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	count := 0
+	in := bufio.NewReader(io.LimitReader(f, 64<<20)) // beyond any progress file
+	for {
+		line, err := in.ReadSlice('\n')
+		if bytes.Contains(line, []byte(`"checkpoint":true`)) || bytes.Contains(line, []byte(`"checkpoint": true`)) {
+			count++
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return count
+		}
+	}
 }
 
 // run waits for the end, sweeps what is left and writes the exit status.
