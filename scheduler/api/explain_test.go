@@ -116,7 +116,7 @@ func TestExplainJob(t *testing.T) {
 		g.must2(op.SubmitJob(as(t, "sue", identity.Submitter), &sluicev1.SubmitJobRequest{Document: jobText("raised", 4, workload.Decimal(c.bid, 6))}))
 		g.decide()
 		if j := g.View().Jobs[1]; (j.Phase == workload.Active) != c.starts {
-			t.Errorf("at a bid of %d the job is %s: %s", c.bid, j.Phase, j.Reason.Sentence("USD"))
+			y, _ := op.ExplainJob(t.Context(), &sluicev1.ExplainJobRequest{Id: "1"}); t.Errorf("at a bid of %d the job is %s: %s; first %v; then %v", c.bid, j.Phase, j.Reason.Sentence("USD"), x.Reasons, y)
 		}
 	}
 	id := f.submit(8)
