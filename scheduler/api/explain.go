@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-project/sluice/workload"
 )
 
-func (o *operator) ExplainGpu(_ context.Context, req *sluicev1.ExplainGpuRequest) (*sluicev1.GpuExplanation, error) {
-	m, err := o.explainGpu(req.GetId())
+func (o *operator) ExplainGpu(ctx context.Context, req *sluicev1.ExplainGpuRequest) (*sluicev1.GpuExplanation, error) {
+	m, err := o.explainGpu(ctx, req.GetId())
 	return answer(o, "ExplainGpu", m, err)
 }
 
@@ -36,12 +36,17 @@ func findDevice(v *state.View, text string) (state.Device, error) {
 
 const explainHours = 24
 
-func (o *operator) explainGpu(text string) (*sluicev1.GpuExplanation, error) {
+func (o *operator) explainGpu(ctx context.Context, text string) (*sluicev1.GpuExplanation, error) {
 	v := o.core.View()
 	d, err := findDevice(v, text)
 	if err != nil {
 		return nil, err
 	}
+	done, err := o.solve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	r := o.roundFor(v, func(decided *state.View) bool {
 		was, ok := decided.Devices[d.ID]
 		return ok && was.Epoch == d.Epoch && was.Use == d.Use

@@ -13,12 +13,12 @@ import (
 	"github.com/sluice-project/sluice/workload"
 )
 
-func (o *operator) ExplainJob(_ context.Context, req *sluicev1.ExplainJobRequest) (*sluicev1.JobExplanation, error) {
-	m, err := o.explainJob(req.GetId())
+func (o *operator) ExplainJob(ctx context.Context, req *sluicev1.ExplainJobRequest) (*sluicev1.JobExplanation, error) {
+	m, err := o.explainJob(ctx, req.GetId())
 	return answer(o, "ExplainJob", m, err)
 }
 
-func (o *operator) explainJob(text string) (*sluicev1.JobExplanation, error) {
+func (o *operator) explainJob(ctx context.Context, text string) (*sluicev1.JobExplanation, error) {
 	v := o.core.View()
 	j, err := find(v, text)
 	if err != nil {
@@ -29,11 +29,9 @@ func (o *operator) explainJob(text string) (*sluicev1.JobExplanation, error) {
 	m := &sluicev1.JobExplanation{Job: job(v, j), Plan: summary(v, o.core.Round()), Currency: currency, BreakEvenBid: -1}
 	x := planner.JobExplanation{BreakEvenBid: -1}
 	if j.Phase == workload.Queued && j.NotBefore <= wall {
-		r := o.roundFor(v, func(decided *state.View) bool {
-			was, ok := decided.Jobs[j.ID]
-			return ok && was.Phase == workload.Queued && len(was.Attempts) == len(j.Attempts)
-		})
-		x = r.ExplainJob(j.ID)
+		if x, err = o.explainQueued(ctx, v, j); err != nil {
+			return nil, err
+		}
 		m.BreakEvenBid = int64(max(x.BreakEvenBid, -1))
 	}
 	if len(x.Reasons) == 0 {
@@ -42,14 +40,38 @@ func (o *operator) explainJob(text string) (*sluicev1.JobExplanation, error) {
 	for _, why := range x.Reasons {
 		m.Reasons = append(m.Reasons, reason(why, currency))
 	}
-	m.Verdict = jobVerdict(j, x.Reasons[0], now, wall, currency)
+	because := capital(x.Reasons[0].Sentence(currency)) + "."
+	if x.Reasons[0].Code == workload.CodePrice && x.BreakEvenBid >= 0 {
+		because = fmt.Sprintf("It bids %s and would start now at %s.", bidText(market.Bid(v.Policy, j.Spec), currency), bidText(x.BreakEvenBid, currency))
+	}
+	m.Verdict = jobVerdict(j, because, now, wall)
 	m.Ways = ways(v, j, x, currency)
 	return m, nil
 }
 
+// explainQueued asks the decision what a job waits on and what bid would start
+// it.
+func (o *operator) explainQueued(ctx context.Context, v *state.View, j state.Job) (planner.JobExplanation, error) {
+	done, err := o.solve(ctx)
+	if err != nil {
+		return planner.JobExplanation{}, err
+	}
+	defer done()
+	r := o.roundFor(v, func(decided *state.View) bool {
+		was, ok := decided.Jobs[j.ID]
+		return ok && was.Phase == workload.Queued && len(was.Attempts) == len(j.Attempts)
+	})
+	x := r.ExplainJob(j.ID)
+	if bid, ok := r.StartingBid(j.ID, x.BreakEvenBid); ok {
+		x.BreakEvenBid = bid
+	} else if len(v.Devices) <= planner.BidLimit {
+		x.BreakEvenBid = -1
+	}
+	return x, nil
+}
+
 // jobVerdict says in one or two sentences where a job stands and why.
-func jobVerdict(j state.Job, why workload.Reason, now, wall workload.Instant, currency string) string {
-	because := capital(why.Sentence(currency)) + "."
+func jobVerdict(j state.Job, because string, now, wall workload.Instant) string {
 	a, _ := j.Current()
 	switch j.Phase {
 	case workload.Queued:

@@ -107,11 +107,11 @@ func TestExplainJob(t *testing.T) {
 	if x.Verdict == "" || x.BreakEvenBid <= 10_000 || x.Reasons[0].Code != "PRICE" || !strings.Contains(x.Ways[0], "sluice job submit FILE") || !strings.Contains(x.Ways[0], "bids 0.0100 USD/GPU-h") {
 		t.Errorf("too low a bid: %v", x)
 	}
-	// The bid it names is enough, and a micro-unit less is not.
+	// The bid it names is enough, and one that is a hundredth less is not.
 	for _, c := range []struct {
 		bid    int64
 		starts bool
-	}{{x.BreakEvenBid, true}, {x.BreakEvenBid - 10, false}} {
+	}{{x.BreakEvenBid, true}, {x.BreakEvenBid * 99 / 100, false}} {
 		g, op := working(t)
 		g.must2(op.SubmitJob(as(t, "sue", identity.Submitter), &sluicev1.SubmitJobRequest{Document: jobText("raised", 4, workload.Decimal(c.bid, 6))}))
 		g.decide()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
@@ -22,8 +21,10 @@ type operator struct {
 	core Core
 	log  *slog.Logger
 
-	mu    sync.Mutex
-	fresh cachedRound
+	// turn lets one question at a time solve the fleet anew: readers must not
+	// take the processors from the leader's own decisions.
+	turn  chan struct{}
+	fresh cachedRound // under turn
 }
 
 // cachedRound is a decision made for an explanation alone.
@@ -38,7 +39,17 @@ var _ sluicev1.OperatorServer = (*operator)(nil)
 // NewOperator returns the service. Its errors are gRPC statuses that carry kind,
 // text and next step.
 func NewOperator(core Core, log *slog.Logger) sluicev1.OperatorServer {
-	return &operator{core: core, log: log}
+	return &operator{core: core, log: log, turn: make(chan struct{}, 1)}
+}
+
+// solve waits for the turn to solve; done gives it back.
+func (o *operator) solve(ctx context.Context) (done func(), err error) {
+	select {
+	case o.turn <- struct{}{}:
+		return func() { <-o.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // answer passes a result on, or its error in the form in which errors travel.
@@ -89,13 +100,11 @@ func request(ctx context.Context, given, verb string) (string, error) {
 const freshFor = time.Second
 
 // roundFor returns the newest decision if it was made on what the view says of
-// the part that usable looks at, and else one made now.
+// the part that usable looks at, and else one made now. The caller has the turn.
 func (o *operator) roundFor(v *state.View, usable func(decided *state.View) bool) *planner.Round {
 	if r := o.core.Round().Round; r != nil && r.Board.View.Revision == v.Revision && usable(r.Board.View) {
 		return r
 	}
-	o.mu.Lock() // also keeps many callers from deciding the same at once
-	defer o.mu.Unlock()
 	if o.fresh.round == nil || o.fresh.index != v.Index || time.Since(o.fresh.at) > freshFor {
 		market, wall := o.clock(v)
 		r, _ := planner.Compose(v, v.Policy, market, wall).Decide(nil, decide.Budget{})

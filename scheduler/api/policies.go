@@ -147,17 +147,22 @@ func fieldText(f config.FieldChange) string {
 	return f.Path + " " + f.Old + " -> " + f.New
 }
 
-func (o *operator) PlanPolicy(_ context.Context, req *sluicev1.PlanPolicyRequest) (*sluicev1.PolicyPlan, error) {
-	m, err := o.planPolicy(req)
+func (o *operator) PlanPolicy(ctx context.Context, req *sluicev1.PlanPolicyRequest) (*sluicev1.PolicyPlan, error) {
+	m, err := o.planPolicy(ctx, req)
 	return answer(o, "PlanPolicy", m, err)
 }
 
-func (o *operator) planPolicy(req *sluicev1.PlanPolicyRequest) (*sluicev1.PolicyPlan, error) {
+func (o *operator) planPolicy(ctx context.Context, req *sluicev1.PlanPolicyRequest) (*sluicev1.PolicyPlan, error) {
 	v := o.core.View()
 	c, err := readChange(v, req.GetFile(), req.GetDocument(), req.GetDelete())
 	if err != nil {
 		return nil, err
 	}
+	done, err := o.solve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	now, wall := o.clock(v)
 	p := planner.PlanChange(v, c.after, now, wall)
 	m := &sluicev1.PolicyPlan{CheckIndex: v.Revision, Changes: c.messages(), CostMicroPerHour: int64(p.Cost), PlanCostMicroPerHour: int64(p.PlanCost),

@@ -29,11 +29,8 @@ func (o *operator) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) 
 	if info.Round != nil {
 		m.Targets = targets(info.Round.Targets())
 	}
-	stateOf, age, invalid := o.core.PolicyState()
-	m.ConfigState, m.ConfigAgeMs = stateOf, age.Milliseconds()
-	if stateOf == "ok" && len(invalid) > 0 {
-		m.ConfigState = "ok, but a stored document is invalid: " + invalid[0].String()
-	}
+	store, age, _ := o.core.PolicyState()
+	m.ConfigState, m.ConfigAgeMs = store, age.Milliseconds()
 	o.addFleet(m, v, info.Round)
 	return m, nil
 }
