@@ -33,10 +33,16 @@ type core Server
 
 var _ api.Core = (*core)(nil)
 
-func (c *core) View() *state.View         { return c.machine.View() }
-func (c *core) Changed() <-chan struct{}  { return c.machine.Changed() }
-func (c *core) Book(f func(*ledger.Book)) { c.machine.Book(f) }
-func (c *core) Policy() config.Source     { return c.source }
+func (c *core) View() *state.View        { return c.machine.View() }
+func (c *core) Changed() <-chan struct{} { return c.machine.Changed() }
+func (c *core) Policy() config.Source    { return c.source }
+
+// Book shows the accounts as they stand now: the log's own book ends at its last
+// entry, and what has run since is valued at the prices in force.
+func (c *core) Book(f func(*ledger.Book)) {
+	s := (*Server)(c)
+	f(s.machine.bookAt(s.marketNow(s.machine.View())))
+}
 
 func (c *core) Propose(ctx context.Context, cmd state.Command) (uint64, state.Result, error) {
 	return (*Server)(c).Propose(ctx, cmd)
@@ -191,13 +197,17 @@ func (c *core) JobLog(ctx context.Context, id workload.JobID, attempt int, offse
 	if !ok {
 		return workload.Errorf(workload.NotFound, "there is no job %d", id)
 	}
-	if attempt == 0 {
-		attempt = len(j.Attempts)
+	var of state.Attempt
+	for _, a := range j.Attempts { // old ones may be forgotten: go by number
+		if a.Number == attempt || attempt == 0 {
+			of = a
+		}
 	}
-	if attempt < 1 || attempt > len(j.Attempts) {
-		return workload.Errorf(workload.NotFound, "job %d has no attempt %d yet", id, attempt).Hint("sluice explain job %d says what it waits on", id)
+	if of.Number == 0 {
+		return workload.Errorf(workload.NotFound, "job %d has no attempt %d", id, max(attempt, 1)).Hint("sluice explain job %d says what it waits on", id)
 	}
-	node := j.Attempts[attempt-1].Devices[0].Node()
+	attempt = of.Number
+	node := of.Devices[0].Node()
 	ses := s.hub.session(node)
 	if ses == nil {
 		return workload.Errorf(workload.Unavailable, "node %s, which holds the log, is not connected", node)

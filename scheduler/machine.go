@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/sluice-project/sluice/scheduler/history"
 	"github.com/sluice-project/sluice/scheduler/ledger"
@@ -25,6 +26,10 @@ type machine struct {
 	view    *state.View // of the state as it is, or nil
 	changed chan struct{}
 	stopped error // why nothing is applied any more
+
+	book      *ledger.Book // copy for readers
+	bookIndex uint64
+	bookMade  time.Time
 }
 
 var (
@@ -91,14 +96,24 @@ func (m *machine) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// Book lets f read the accounts; it must keep nothing of them.
-func (m *machine) Book(f func(*ledger.Book)) {
+// bookAt returns a copy of the accounts, carried on to an instant. It is shared
+// between readers for a moment, so it must not be changed.
+func (m *machine) bookAt(now workload.Instant) *ledger.Book {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.state.Book != nil {
-		f(m.state.Book)
+	if m.state.Book == nil {
+		return ledger.New(now)
 	}
+	if m.book == nil || m.bookIndex != m.state.Index || time.Since(m.bookMade) > bookFresh {
+		m.book, m.bookIndex, m.bookMade = m.state.Book.Clone(), m.state.Index, time.Now()
+		m.book.Advance(now)
+	}
+	return m.book
 }
+
+// bookFresh is how long a copy of the accounts may be shown while nothing
+// happens.
+const bookFresh = 500 * time.Millisecond
 
 // clone copies the whole state for a comparison.
 func (m *machine) clone() *state.State {

@@ -21,7 +21,7 @@ type Core interface {
 	View() *state.View
 	// Changed returns a channel that is closed at the next change.
 	Changed() <-chan struct{}
-	// Book lets f read the accounts under their lock; f keeps nothing of them.
+	// Book lets f read the accounts as they stand now; f must not change them.
 	Book(f func(*ledger.Book))
 	// Propose commits a command, through the leader where another server is.
 	// A command that was refused is an error of the refusal's kind.
