@@ -58,7 +58,9 @@ func Main(dir string) int {
 	debug.SetGCPercent(20)
 	debug.SetMemoryLimit(32 << 20)
 	ready := os.NewFile(ReadyFD, "ready")
-	if _, err := ready.Stat(); err != nil {
+	// Called by hand there is none, and the number may be a descriptor of the
+	// Go runtime, which must not be closed.
+	if info, err := ready.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 		ready = nil
 	} else {
 		unix.CloseOnExec(ReadyFD)
