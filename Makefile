@@ -39,7 +39,7 @@ bench: build
 
 ## web: rebuild the dashboard (needs Node.js and npm)
 web:
-	cd scheduler/api/web && npm ci --no-audit --no-fund && npm test && npm run build
+	cd scheduler/api/web && npm install --no-save --no-audit --no-fund && npm test && npm run build
 
 ## generate: rebuild the generated code; the tools are built from their own module
 generate:

@@ -1,4 +1,4 @@
-import { useEffect, useState, type ReactNode, type RefObject } from 'react';
+import { type ReactNode, type RefObject, useEffect, useLayoutEffect, useState } from 'react';
 import { Button, CopyButton } from '@mantine/core';
 import { ApiError } from '../api/client';
 import type { Reason } from '../api/types';
@@ -84,8 +84,9 @@ export const Command = ({ children }: { children: string }) => (
 /** useWidth follows the width of an element, in whole pixels. */
 export function useWidth(ref: RefObject<HTMLElement | null>, first: number): number {
   const [width, setWidth] = useState(first);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!ref.current) return;
+    setWidth(Math.round(ref.current.getBoundingClientRect().width));
     const watch = new ResizeObserver((e) => setWidth(Math.round(e[0].contentRect.width)));
     watch.observe(ref.current);
     return () => watch.disconnect();
