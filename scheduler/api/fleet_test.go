@@ -195,6 +195,27 @@ func TestMoneyReAdds(t *testing.T) {
 	}
 }
 
+// TestSilentMinersGoOn: what a silent node mines is still mining's revenue.
+func TestSilentMinersGoOn(t *testing.T) {
+	f, op := working(t)
+	f.must(state.Command{Silent: &state.NodesSilent{Nodes: []workload.NodeID{"n01", "n02"}}})
+	f.advance(time.Hour)
+	f.observe()
+	m, err := op.GetMoney(t.Context(), &sluicev1.GetMoneyRequest{Hours: 1})
+	if err != nil || m.Totals.TrainingRevenue != 0 || m.Totals.MiningRevenue == 0 {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+func TestSiteWithoutCap(t *testing.T) {
+	f, op := working(t)
+	f.apply("kind: Site\nname: hall-1\nzone: UTC\npower: {cooling: {pue: 1.04}}\ntariff: flat")
+	s, err := op.GetStatus(t.Context(), &sluicev1.GetStatusRequest{})
+	if err != nil || s.PowerW.Cap != -1 || s.Sites[0].CapW != -1 {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
 func TestLedgerAndTokens(t *testing.T) {
 	f, op := working(t)
 	r, err := op.VerifyLedger(t.Context(), &sluicev1.VerifyLedgerRequest{})

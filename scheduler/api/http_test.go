@@ -227,6 +227,9 @@ func TestErrorKindsBecomeStatuses(t *testing.T) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
+	if code, body, _ := s.do("POST", "/api/v1/status", identity.Admin, "", "Content-Type", "application/x-www-form-urlencoded"); code != 405 {
+		t.Errorf("a form sent to a reading path: %d %s", code, body)
+	}
 	if code, body, _ := s.do("DELETE", "/api/v1/jobs", identity.Admin, ""); code != 405 || !strings.HasPrefix(body, `{"error":`) {
 		t.Errorf("a wrong method: %d %s", code, body)
 	}

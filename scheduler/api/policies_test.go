@@ -83,6 +83,10 @@ func TestPreviewIsWhatApplyDoes(t *testing.T) {
 			if got := perHour(f.Round().Round.Money()); got.String() != p.After.String() {
 				t.Errorf("preview says %v after, the decision %v", p.After, got)
 			}
+			f.settle()
+			if s, err := op.GetStatus(t.Context(), &sluicev1.GetStatusRequest{}); err != nil || s.MoneyPerHour.String() != p.After.String() {
+				t.Errorf("preview says %v after, the accounts %v, %v", p.After, s.GetMoneyPerHour(), err)
+			}
 			v, moved := f.View(), int64(0)
 			for id, d := range v.Devices {
 				if a, b := was.Devices[id].Assigned, d.Assigned; a.Kind != b.Kind || a.Option != b.Option || a.Job != b.Job {
@@ -156,6 +160,13 @@ func TestRefusedPolicyChangesNothing(t *testing.T) {
 		_, err := op.ApplyPolicy(as(t, "fin", c.roles...), &sluicev1.ApplyPolicyRequest{Document: c.document, File: "p.yaml", Delete: c.remove, CheckIndex: c.check})
 		if kindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %v with %q", c.name, err, c.kind, c.want)
+		}
+		if c.check != 0 || c.kind == workload.Denied {
+			continue
+		}
+		_, err = op.PlanPolicy(t.Context(), &sluicev1.PlanPolicyRequest{Document: c.document, File: "p.yaml", Delete: c.remove})
+		if kindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("preview of %s: %v, want %v with %q", c.name, err, c.kind, c.want)
 		}
 	}
 	if !bytes.Equal(before, f.bytes()) {
