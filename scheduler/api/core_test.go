@@ -107,7 +107,7 @@ const start = workload.Instant(1_790_000_000_000 - 1_790_000_000_000%workload.Ho
 // fake is a server of one: the real state, ledger, feeds and decision, without
 // log and network.
 type fake struct {
-	t *testing.T
+	t testing.TB
 
 	mu      sync.Mutex
 	state   *state.State
@@ -128,7 +128,7 @@ type fake struct {
 	feedErrors map[string]string
 }
 
-func newFake(t *testing.T) *fake {
+func newFake(t testing.TB) *fake {
 	f := &fake{t: t, state: state.New(), changed: make(chan struct{}), now: start, leader: "s1", samples: map[workload.DeviceID]workload.Sample{}}
 	docs, err := config.Parse("policy.yaml", []byte(policyText))
 	if err != nil {
@@ -385,7 +385,7 @@ func (s *memorySource) Apply(_ context.Context, b config.Batch, check int64) (in
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // as is a context in which a person with roles calls.
-func as(t *testing.T, name string, roles ...identity.Role) context.Context {
+func as(t testing.TB, name string, roles ...identity.Role) context.Context {
 	return identity.WithCaller(t.Context(), identity.Caller{Name: name, Roles: roles, TokenID: "t"})
 }
 

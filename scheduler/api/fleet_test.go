@@ -209,9 +209,10 @@ func TestSilentMinersGoOn(t *testing.T) {
 
 func TestSiteWithoutCap(t *testing.T) {
 	f, op := working(t)
-	f.apply("kind: Site\nname: hall-1\nzone: UTC\npower: {cooling: {pue: 1.04}}\ntariff: flat")
+	f.apply("kind: Site\nname: hall-1\nzone: UTC\npower: {cooling: {pue: 1.04}}\ntariff: flat\n---\n" +
+		"kind: Site\nname: hall-2\nzone: UTC\npower: {cap: 5kW}")
 	s, err := op.GetStatus(t.Context(), &sluicev1.GetStatusRequest{})
-	if err != nil || s.PowerW.Cap != -1 || s.Sites[0].CapW != -1 {
+	if err != nil || s.PowerW.Cap != -1 || s.Sites[0].CapW != -1 || s.Sites[1].CapW != 5000 {
 		t.Errorf("%v, %v", s, err)
 	}
 }
