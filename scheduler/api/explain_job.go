@@ -49,6 +49,10 @@ func (o *operator) explainJob(ctx context.Context, text string) (*sluicev1.JobEx
 	return m, nil
 }
 
+// shownBid is the step in which bids are shown, four decimals: one that is named
+// must be enough as it is read.
+const shownBid = 100
+
 // explainQueued asks the decision what a job waits on and what bid would start
 // it.
 func (o *operator) explainQueued(ctx context.Context, v *state.View, j state.Job) (planner.JobExplanation, error) {
@@ -63,7 +67,7 @@ func (o *operator) explainQueued(ctx context.Context, v *state.View, j state.Job
 	})
 	x := r.ExplainJob(j.ID)
 	if bid, ok := r.StartingBid(j.ID, x.BreakEvenBid); ok {
-		x.BreakEvenBid = bid
+		x.BreakEvenBid = (bid + shownBid - 1) / shownBid * shownBid
 	} else if len(v.Devices) <= planner.BidLimit {
 		x.BreakEvenBid = -1
 	}

@@ -104,7 +104,7 @@ func TestExplainJob(t *testing.T) {
 	f.must2(op.SubmitJob(as(t, "sue", identity.Submitter), &sluicev1.SubmitJobRequest{Document: jobText("cheap", 4, "0.01")}))
 	f.decide()
 	x := ask("cheap")
-	if x.Verdict == "" || x.BreakEvenBid <= 10_000 || x.Reasons[0].Code != "PRICE" || !strings.Contains(x.Ways[0], "sluice job submit FILE") || !strings.Contains(x.Ways[0], "bids 0.0100 USD/GPU-h") {
+	if x.Verdict == "" || x.BreakEvenBid <= 10_000 || x.BreakEvenBid%100 != 0 || x.Reasons[0].Code != "PRICE" || !strings.Contains(x.Ways[0], "sluice job submit FILE") || !strings.Contains(x.Ways[0], "bids 0.0100 USD/GPU-h") {
 		t.Errorf("too low a bid: %v", x)
 	}
 	// The bid it names is enough, and one that is a hundredth less is not.
