@@ -81,6 +81,7 @@ func (b *Board) addClasses(keys map[workload.DeviceID]classKey) {
 		}
 		b.Inventory.Devices = append(b.Inventory.Devices, decide.Device{Class: i, Node: n, Dwell: b.dwells(d)})
 	}
+	b.liftDwell()
 	for i, c := range b.classes {
 		b.Problem.Classes = append(b.Problem.Classes, decide.Class{Zone: c.key.zone, NodeSize: int64(c.key.nodeSize),
 			Devices: int64(len(c.devices)), IdleWatts: c.idle.Watts, Trainable: c.kind == workload.GPU && !c.key.noTrain, Nodes: b.shapes(i)})
@@ -112,6 +113,27 @@ func (b *Board) newClass(k classKey, d state.Device) class {
 func (b *Board) dwells(d state.Device) bool {
 	return d.Assigned.Kind == workload.Mining && b.sites[d.Site].ban == "" &&
 		b.Now-d.AssignedAt < workload.Instant(b.Cluster.MinDwell.Milliseconds())
+}
+
+// liftDwell frees the miners of every class that a newly queued job could run
+// on: dwell keeps prices from moving a device to and fro, and is no reason to
+// let a job wait. Once the job has been answered, it holds again.
+func (b *Board) liftDwell() {
+	lifted := make([]bool, len(b.classes))
+	for _, id := range b.live {
+		j := b.View.Jobs[id]
+		if j.Phase != workload.Queued || answered(j.Reason.Code) || j.NotBefore > b.Wall {
+			continue
+		}
+		for ci, c := range b.classes {
+			lifted[ci] = lifted[ci] || c.kind == workload.GPU && !c.key.noTrain && b.eligible(j, c)
+		}
+	}
+	for i := range b.Inventory.Devices {
+		if d := &b.Inventory.Devices[i]; lifted[d.Class] {
+			d.Dwell = false
+		}
+	}
 }
 
 func (b *Board) shapes(i int) []decide.NodeShape {

@@ -177,12 +177,14 @@ func (r *Round) settleNow(x *DeviceExplanation, i int, assigned workload.Use, re
 	if assigned.Kind != workload.Mining {
 		return
 	}
-	idle := b.classes[ci].idle
-	x.ParksBelow, x.ParksAbove = thresholds(own, idle)
 	for k, cl := range b.cells {
-		if cl.class == ci && !b.Problem.Mining[k].Banned {
-			_, above := thresholds(cl.money, idle)
-			x.ParksAbove = max(x.ParksAbove, above)
+		if cl.class != ci || b.Problem.Mining[k].Banned {
+			continue
+		}
+		below, above := b.thresholds(k)
+		x.ParksAbove = max(x.ParksAbove, above)
+		if cl.option.ID == assigned.Option {
+			x.ParksBelow = below
 		}
 	}
 }
@@ -207,19 +209,19 @@ func (r *Round) whyNot(ci int, own market.Money, assigned workload.Use, alt Alte
 	return workload.Why(r.limit(ci, alt.Use.Kind != workload.Parked), workload.RateOf("gain", gain))
 }
 
-// thresholds are the gross and the energy price at which a mining device would
-// rather park: gross x (1 - haircut) = (watts - idle) x price.
-func thresholds(own, idle market.Money) (below workload.Rate, above int64) {
-	below, above = -1, -1
-	if own.Gross <= 0 || own.Watts <= idle.Watts {
-		return below, above
+// thresholds are the gross and the energy price at which a cell nets what
+// parking does: gross x (1 - haircut) = (watts - idle) x price. They are worked
+// out from what is decided on, not from the rounded money that is shown.
+func (b *Board) thresholds(k int) (below workload.Rate, above int64) {
+	m := b.Problem.Mining[k]
+	c := b.Problem.Classes[m.Class]
+	watts := m.WattsMeter - c.IdleWatts
+	if m.GrossMicroPerHour <= 0 || watts <= 0 || m.HaircutPPM >= decide.PPM {
+		return -1, -1
 	}
-	kept := own.Gross - own.Risk
-	if kept > 0 {
-		below = workload.Rate(workload.MulDiv(int64(max(own.Energy-idle.Energy, 0)), int64(own.Gross), int64(kept), workload.Up))
-	}
-	above = workload.MulDiv(int64(kept), 1000, own.Watts-idle.Watts, workload.Down)
-	return below, above
+	kept := decide.PPM - m.HaircutPPM
+	energy := workload.MulDiv(watts, max(b.Problem.Zones[c.Zone].EnergyMicroPerKWh, 0), 1, workload.Up)
+	return workload.Rate(workload.MulDiv(energy, 1000, kept, workload.Up)), m.GrossMicroPerHour * kept / 1000 / watts
 }
 
 // JobExplanation says what a job waits on and what would start it.
@@ -253,10 +255,10 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 	why := r.whyJob(explainer, pos)
 	x.Reasons = append(x.Reasons, why)
 	switch why.Code {
-	case workload.CodePrice, workload.CodeIntegrality, workload.CodeHeld:
+	case workload.CodePrice, workload.CodeIntegrality, workload.CodeHeld, workload.CodeNoFit:
 		for _, l := range explainer.Explain(decide.Query{Class: decide.None, Cell: decide.None, Job: pos}).Lines {
 			if l.Code == decide.CodeBid {
-				x.BreakEvenBid, x.Width = r.breakEven(pos, b.bidFor(l)), l.Need
+				x.BreakEvenBid, x.Width = r.breakEven(pos, b.bidFor(l), why.Code), int64(b.Problem.Offers[l.Offer].Width)
 			}
 		}
 	}
@@ -283,8 +285,11 @@ const searchLimit = 2_000
 // breakEven is a bid at which the job would start now, close to the lowest. The
 // guess follows from prices, which a whole gang may miss; so it is tried out. It
 // is negative where no bid helps.
-func (r *Round) breakEven(pos int, guess workload.Rate) workload.Rate {
+func (r *Round) breakEven(pos int, guess workload.Rate, why workload.Code) workload.Rate {
 	b := r.Board
+	if len(b.devices) > searchLimit && why == workload.CodeNoFit {
+		return -1 // prices do not say what would make room
+	}
 	if len(b.devices) > searchLimit {
 		return guess
 	}

@@ -55,7 +55,7 @@ func (b *Board) addQueued(j state.Job) {
 				continue
 			}
 			if pos < 0 {
-				pos = b.addJob(j, decide.Job{Current: decide.None, Arrived: j.Reason.Code == workload.CodeNew})
+				pos = b.addJob(j, decide.Job{Current: decide.None, Arrived: !answered(j.Reason.Code)})
 			}
 			b.addOffer(pos, ci, w, j.Spec.Gang.PerNode, money)
 		}

@@ -22,6 +22,11 @@ type Round struct {
 // Decide answers the board. It returns the warm state for the next round.
 func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Warm) {
 	result, next := decide.Solve(&b.Problem, w, budget)
+	return b.settle(result), next
+}
+
+// settle maps the counts of an answer to devices.
+func (b *Board) settle(result decide.Result) *Round {
 	r := &Round{Board: b, Result: result, Jobs: make([][]int, len(b.jobs))}
 	r.Placed, _ = decide.Place(b.Inventory, b.placement(), &b.Problem, result.Plan)
 	for i, use := range r.Placed.Uses {
@@ -31,7 +36,7 @@ func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Wa
 		}
 	}
 	r.draw = r.drawn()
-	return r, next
+	return r
 }
 
 // drawn adds up what the placement draws, by zone.
@@ -270,7 +275,7 @@ func (r *Round) addWaits(p *state.Plan) {
 		if !ok || b.Problem.Jobs[pos].Current != decide.None || len(r.Jobs[pos]) > 0 {
 			continue
 		}
-		if r.Result.Stage == decide.StageHeld && waiting(b.View.Jobs[id].Reason.Code) {
+		if r.Result.Stage == decide.StageHeld && answered(b.View.Jobs[id].Reason.Code) {
 			continue
 		}
 		if x == nil {
@@ -280,10 +285,12 @@ func (r *Round) addWaits(p *state.Plan) {
 	}
 }
 
-// waiting reports whether a code is one that whyJob gives.
-func waiting(c workload.Code) bool {
+// answered reports whether a queued job's code is one that a round gave it: it
+// has been decided on since it was queued.
+func answered(c workload.Code) bool {
 	switch c {
-	case workload.CodeNoFit, workload.CodePrice, workload.CodeCap, workload.CodeQuota, workload.CodeDataLocal, workload.CodeHeld, workload.CodeIntegrality:
+	case workload.CodeNoFit, workload.CodeNoModel, workload.CodeNoProfile, workload.CodeOverride, workload.CodePrice, workload.CodeCap,
+		workload.CodeQuota, workload.CodeDataLocal, workload.CodeHeld, workload.CodeIntegrality:
 		return true
 	}
 	return false
