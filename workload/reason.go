@@ -118,7 +118,7 @@ func (f Figure) Show(currency string) string {
 }
 
 var sentences = map[Code]string{
-	CodePrice:       "earns most of what it may do here",
+	CodePrice:       "nets most of what is open here",
 	CodeStable:      "the better use does not pay the switch back within the horizon",
 	CodeHeld:        "the standing plan is within its proven gap",
 	CodeDwell:       "changed too recently to change again",
@@ -150,11 +150,23 @@ var sentences = map[Code]string{
 	CodeStartFailed: "could not be started",
 }
 
+// rejections are what PRICE means where it speaks against a use or a job, by the
+// first figure that stands with it.
+var rejections = map[string]string{
+	"nets less by": "what it does nets more",
+	"bids per GPU": "its bid is less than the devices net otherwise",
+}
+
 // Sentence renders a reason: verdict first, then the figures.
 func (r Reason) Sentence(currency string) string {
 	text, ok := sentences[r.Code]
 	if !ok {
 		text = strings.ToLower(string(r.Code))
+	}
+	if r.Code == CodePrice && len(r.Figures) > 0 {
+		if rejected, ok := rejections[r.Figures[0].Name]; ok {
+			text = rejected
+		}
 	}
 	if len(r.Figures) == 0 {
 		return text

@@ -66,11 +66,31 @@ func blank(code Code) Line {
 // it does, the best alternative that was rejected and why, and the thresholds
 // that would change it. Unknown references give no lines.
 func Explain(p *Problem, r *Result, q Query) Explanation {
+	return NewExplainer(p, r).Explain(q)
+}
+
+// Explainer answers many queries about one result: the problem is compiled once.
+// It must not be used by two goroutines at a time.
+type Explainer struct{ x *explainer }
+
+// NewExplainer prepares to explain a result of Solve for p.
+func NewExplainer(p *Problem, r *Result) *Explainer {
 	x := &explainer{p: p, r: r, in: compile(p)}
 	x.s = newState(x.in)
 	if len(r.Plan.Cells) != len(p.Mining) || len(r.Plan.Jobs) != len(p.Jobs) || len(r.Cert.Duals.Class) != len(p.Classes) || !x.s.load(&r.Plan) {
+		return &Explainer{}
+	}
+	return &Explainer{x}
+}
+
+// Explain answers one query, as the function of that name does.
+func (e *Explainer) Explain(q Query) Explanation {
+	x := e.x
+	if x == nil {
 		return Explanation{}
 	}
+	x.lines = nil
+	p := x.p
 	jobOK := q.Job >= 0 && q.Job < len(p.Jobs)
 	if q.Device {
 		if q.Class < 0 || q.Class >= len(p.Classes) || q.Cell >= len(p.Mining) || (q.Cell >= 0 && p.Mining[q.Cell].Class != q.Class) {

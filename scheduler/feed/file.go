@@ -5,11 +5,21 @@ import (
 	"time"
 )
 
-// modTime is when a file last changed.
-func modTime(path string) (time.Time, error) {
+// stamp tells versions of a file apart: its clock may be too coarse for two
+// writes in a row.
+type stamp struct {
+	changed time.Time
+	size    int64
+}
+
+func stampOf(path string) (stamp, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return time.Time{}, err
+		return stamp{}, err
 	}
-	return info.ModTime(), nil
+	return stamp{info.ModTime(), info.Size()}, nil
 }
+
+// settled reports whether the file has been left alone long enough for its last
+// line to be whole.
+func (s stamp) settled() bool { return time.Since(s.changed) >= settleTime }

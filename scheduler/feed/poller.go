@@ -31,13 +31,15 @@ type Poller struct {
 }
 
 type cachedFile struct {
-	stamp  time.Time
-	series Series
+	stamp   stamp
+	settled bool // it was read when nobody was writing it
+	series  Series
 }
 
 type cachedURL struct {
 	due   time.Time
 	point Point
+	err   error // an address that fails is not asked more often than one that answers
 }
 
 // Reading is what one feed came to: an observation, or why there is none.
@@ -94,14 +96,15 @@ func (p *Poller) read(ctx context.Context, src config.FeedSource, now workload.I
 
 func (p *Poller) file(src config.FeedSource) (Series, error) {
 	key := src.File + "\x00" + src.Column
-	stamp, err := modTime(src.File)
+	stamp, err := stampOf(src.File)
 	if err != nil {
 		return Series{}, workload.Errorf(workload.Unavailable, "cannot read %s: %w", src.File, err)
 	}
 	p.mu.Lock()
 	c, ok := p.files[key]
 	p.mu.Unlock()
-	if ok && c.stamp.Equal(stamp) {
+	settled := stamp.settled()
+	if ok && c.stamp == stamp && (c.settled || !settled) {
 		return c.series, nil
 	}
 	s, err := ReadFile(src.File, src.Column)
@@ -113,7 +116,7 @@ func (p *Poller) file(src config.FeedSource) (Series, error) {
 	if p.files == nil {
 		p.files = map[string]cachedFile{}
 	}
-	p.files[key] = cachedFile{stamp, s}
+	p.files[key] = cachedFile{stamp, settled, s}
 	return s, nil
 }
 
@@ -130,13 +133,13 @@ func (p *Poller) url(ctx context.Context, src config.FeedSource, now workload.In
 	c, ok := p.urls[key]
 	p.mu.Unlock()
 	if ok && time.Now().Before(c.due) {
-		return c.point, nil
+		return c.point, c.err
 	}
 	ctx, cancel := context.WithTimeout(ctx, urlDeadline)
 	defer cancel()
 	value, err := p.fetch(ctx, src.URL, src.Path)
-	if err != nil {
-		return Point{}, err
+	if err != nil && ctx.Err() == context.Canceled {
+		return Point{}, err // the poller ends; the address is not to blame
 	}
 	every := src.Every
 	if every <= 0 {
@@ -148,8 +151,8 @@ func (p *Poller) url(ctx context.Context, src config.FeedSource, now workload.In
 		p.urls = map[string]cachedURL{}
 	}
 	pt := Point{At: now, Value: value}
-	p.urls[key] = cachedURL{due: time.Now().Add(every), point: pt}
-	return pt, nil
+	p.urls[key] = cachedURL{due: time.Now().Add(every), point: pt, err: err}
+	return pt, err
 }
 
 func (p *Poller) fetch(ctx context.Context, url, path string) (string, error) {

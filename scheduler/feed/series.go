@@ -5,6 +5,7 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -45,11 +46,60 @@ func ReadFile(path, column string) (Series, error) {
 		return Series{}, workload.Errorf(workload.Invalid, "cannot open series %s: %w", path, err)
 	}
 	defer f.Close()
-	r := io.LimitReader(f, MaxFile+1)
+	var r io.Reader = &capped{r: f, left: MaxFile}
+	info, err := f.Stat()
+	if err != nil {
+		return Series{}, workload.Errorf(workload.Unavailable, "cannot read %s: %w", path, err)
+	}
+	if time.Since(info.ModTime()) < settleTime { // somebody may be writing it
+		r = &wholeLines{r: r}
+	}
 	if strings.HasSuffix(strings.ToLower(path), ".json") {
 		return ReadJSON(path, r, column)
 	}
 	return ReadCSV(path, r, column)
+}
+
+// settleTime is how long ago a file must have changed for its last line to count
+// without an end of line: "4" may be the beginning of "47.5".
+const settleTime = 2 * time.Second
+
+// capped fails where io.LimitReader would quietly cut.
+type capped struct {
+	r    io.Reader
+	left int64
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, fmt.Errorf("is longer than %d bytes", int64(MaxFile))
+	}
+	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
+
+// wholeLines passes on only what is followed by an end of line.
+type wholeLines struct {
+	r    io.Reader
+	held []byte // read, not passed on
+	safe int    // of held, up to the last end of line
+	err  error
+}
+
+func (w *wholeLines) Read(p []byte) (int, error) {
+	for w.safe == 0 && w.err == nil {
+		buf := make([]byte, 64<<10)
+		n, err := w.r.Read(buf)
+		w.held, w.err = append(w.held, buf[:n]...), err
+		w.safe = bytes.LastIndexByte(w.held, '\n') + 1
+	}
+	if w.safe == 0 {
+		return 0, w.err
+	}
+	n := copy(p, w.held[:w.safe])
+	w.held, w.safe = w.held[n:], w.safe-n
+	return n, nil
 }
 
 // Columns returns the header of a CSV file.
@@ -92,10 +142,10 @@ func ReadCSV(name string, in io.Reader, column string) (Series, error) {
 		if errors.Is(err, io.EOF) {
 			return s.checked(name)
 		}
-		line, _ := r.FieldPos(0)
 		if err != nil {
 			return Series{}, workload.Errorf(workload.Invalid, "%s: %w", name, err)
 		}
+		line, _ := r.FieldPos(0) // would panic where there is no record
 		if err := s.add(rec[0], rec[col]); err != nil {
 			return Series{}, workload.Errorf(workload.Invalid, "%s:%d: %w", name, line, err)
 		}
@@ -131,6 +181,9 @@ func ReadJSON(name string, in io.Reader, column string) (Series, error) {
 		v, ok := row[col]
 		if key == "" || !ok {
 			return Series{}, workload.Errorf(workload.Invalid, "%s: row %d has no time or no %q", name, i+1, column)
+		}
+		if v == nil { // null, as an empty field of a table
+			continue
 		}
 		if err := s.add(at, fmt.Sprint(v)); err != nil {
 			return Series{}, workload.Errorf(workload.Invalid, "%s: row %d: %w", name, i+1, err)
@@ -194,7 +247,7 @@ func (s Series) At(now workload.Instant, replay bool) (Point, bool) {
 	var shift workload.Instant
 	if first, span := s.Points[0].At, s.span(); replay {
 		shift = ((now - first) / span) * span
-		if now < first {
+		if (now-first)%span < 0 {
 			shift -= span
 		}
 	}

@@ -26,8 +26,9 @@ type DeviceExplanation struct {
 	Device       workload.DeviceID
 	Now          Alternative
 	Alternatives []Alternative // Now first, then by net
-	// ParksBelow is the gross below which, ParksAbove the energy price above
-	// which it would park; negative where none.
+	// ParksBelow is the gross below which what it mines nets less than parking,
+	// ParksAbove the energy price, in micro-units per kWh, above which everything
+	// it may mine does. Negative where there is none.
 	ParksBelow workload.Rate
 	ParksAbove int64
 	PUE        workload.PPM
@@ -70,11 +71,7 @@ func (r *Round) ExplainDevice(id workload.DeviceID) (DeviceExplanation, error) {
 			x.Alternatives = append(x.Alternatives, r.miningAlternative(&x, k))
 		}
 	}
-	for pos, job := range b.jobs {
-		if alt, ok := r.jobAlternative(ci, pos, job, d.Assigned); ok {
-			x.Alternatives = append(x.Alternatives, alt)
-		}
-	}
+	x.Alternatives = append(x.Alternatives, r.jobAlternatives(ci, d.Assigned)...)
 	r.settleNow(&x, i, d.Assigned, d.Reason)
 	slices.SortStableFunc(x.Alternatives, func(p, q Alternative) int {
 		if p.Now != q.Now {
@@ -105,34 +102,47 @@ func (r *Round) miningAlternative(x *DeviceExplanation, k int) Alternative {
 	return alt
 }
 
-// jobAlternative is what a device would bring in a job's gang.
-func (r *Round) jobAlternative(ci, pos int, job workload.JobID, assigned workload.Use) (Alternative, bool) {
+// maxJobsShown is how many queued jobs, the best first, stand beside what a
+// device does.
+const maxJobsShown = 20
+
+// jobAlternatives is what a device would bring in the gangs that could have it.
+func (r *Round) jobAlternatives(ci int, assigned workload.Use) []Alternative {
 	b := r.Board
-	for _, o := range b.offers {
-		if o.job != pos || o.class != ci {
-			continue
+	var best []offer // the first of each job: a device brings the same at every width
+	for i, o := range b.offers {
+		if o.class == ci && (len(best) == 0 || best[len(best)-1].job != o.job) && (b.Problem.Jobs[o.job].Current == decide.None ||
+			b.Problem.Jobs[o.job].Current == i && assigned.Kind == workload.Training && assigned.Job == b.jobs[o.job]) {
+			best = append(best, o)
 		}
-		alt := Alternative{Use: workload.Use{Kind: workload.Training, Job: job}, Money: o.money}
-		if assigned.Kind == workload.Training && assigned.Job == job {
+	}
+	slices.SortStableFunc(best, func(p, q offer) int { return cmp.Compare(q.money.Net(), p.money.Net()) })
+	var out []Alternative
+	var x *decide.Explainer
+	for _, o := range best {
+		id := b.jobs[o.job]
+		alt := Alternative{Use: workload.Use{Kind: workload.Training, Job: id}, Money: o.money}
+		switch {
+		case b.Problem.Jobs[o.job].Current != decide.None:
 			alt.Use.Rank = assigned.Rank
-			return alt, true
-		}
-		if b.Problem.Jobs[pos].Current != decide.None {
-			return alt, false // it runs elsewhere and is not moved
-		}
-		if len(r.Jobs[pos]) > 0 {
-			alt.Reason = workload.Why(workload.CodeJob, workload.Name("placed on", string(b.devices[r.Jobs[pos][0]])))
-			return alt, true
-		}
-		alt.Reason = r.WhyJob(pos)
-		for _, f := range alt.Reason.Figures {
-			if f.Name == "would start at" {
-				alt.WouldWinAt = &f
+		case len(out) >= maxJobsShown:
+			continue
+		case len(r.Jobs[o.job]) > 0:
+			alt.Reason = workload.Why(workload.CodeJob, workload.Name("placed on", string(b.devices[r.Jobs[o.job][0]])))
+		default:
+			if x == nil {
+				x = decide.NewExplainer(&b.Problem, &r.Result)
+			}
+			alt.Reason = r.whyJob(x, o.job)
+			for _, f := range alt.Reason.Figures {
+				if f.Name == "would start at" {
+					alt.WouldWinAt = &f
+				}
 			}
 		}
-		return alt, true
+		out = append(out, alt)
 	}
-	return Alternative{}, false
+	return out
 }
 
 // settleNow finds what the device does among its alternatives, and why not each
@@ -164,8 +174,18 @@ func (r *Round) settleNow(x *DeviceExplanation, i int, assigned workload.Use, re
 		}
 	}
 	x.Now = x.Alternatives[now]
-	if assigned.Kind == workload.Mining {
-		x.ParksBelow, x.ParksAbove = thresholds(own, b.classes[ci].idle)
+	if assigned.Kind != workload.Mining {
+		return
+	}
+	for k, cl := range b.cells {
+		if cl.class != ci || b.Problem.Mining[k].Banned {
+			continue
+		}
+		below, above := b.thresholds(k)
+		x.ParksAbove = max(x.ParksAbove, above)
+		if cl.option.ID == assigned.Option {
+			x.ParksBelow = below
+		}
 	}
 }
 
@@ -176,37 +196,32 @@ func (r *Round) whyNot(ci int, own market.Money, assigned workload.Use, alt Alte
 	if gain <= 0 {
 		return workload.Why(workload.CodePrice, workload.RateOf("nets less by", -gain))
 	}
-	if alt.Use.Kind == workload.Mining {
-		var cost workload.Money
-		for k, cl := range b.cells {
-			if cl.class == ci && cl.option.ID == alt.Use.Option {
-				cost = workload.Money(b.Problem.Mining[k].EnterMicro)
+	for k, cl := range b.cells {
+		if cl.class == ci && alt.Use.Kind == workload.Mining && cl.option.ID == alt.Use.Option {
+			if late, ok := r.late(k, gain); ok {
+				return workload.Why(workload.CodeStable, append([]workload.Figure{workload.RateOf("gain", gain)}, late...)...)
 			}
-		}
-		if payback := time.Duration(workload.MulDiv(int64(cost), workload.HourMillis, int64(gain), workload.Up)) * time.Millisecond; payback > b.Cluster.Horizon {
-			return workload.Why(workload.CodeStable, workload.RateOf("gain", gain), workload.Amount("switch costs", cost),
-				workload.Span("pays back in", payback), workload.Span("horizon", b.Cluster.Horizon))
 		}
 	}
 	if assigned.Kind == workload.Training {
 		return workload.Why(workload.CodeJob, workload.Count("job", int64(assigned.Job)), workload.RateOf("gain", gain))
 	}
-	return workload.Why(r.limit(ci), workload.RateOf("gain", gain))
+	return workload.Why(r.limit(ci, alt.Use.Kind != workload.Parked), workload.RateOf("gain", gain))
 }
 
-// thresholds are the gross and the energy price at which a mining device would
-// rather park: gross x (1 - haircut) = (watts - idle) x price.
-func thresholds(own, idle market.Money) (below workload.Rate, above int64) {
-	below, above = -1, -1
-	if own.Gross <= 0 || own.Watts <= idle.Watts {
-		return below, above
+// thresholds are the gross and the energy price at which a cell nets what
+// parking does: gross x (1 - haircut) = (watts - idle) x price. They are worked
+// out from what is decided on, not from the rounded money that is shown.
+func (b *Board) thresholds(k int) (below workload.Rate, above int64) {
+	m := b.Problem.Mining[k]
+	c := b.Problem.Classes[m.Class]
+	watts := m.WattsMeter - c.IdleWatts
+	if m.GrossMicroPerHour <= 0 || watts <= 0 || m.HaircutPPM >= decide.PPM {
+		return -1, -1
 	}
-	kept := own.Gross - own.Risk
-	if kept > 0 {
-		below = workload.Rate(workload.MulDiv(int64(max(own.Energy-idle.Energy, 0)), int64(own.Gross), int64(kept), workload.Up))
-	}
-	above = workload.MulDiv(int64(kept), 1000, own.Watts-idle.Watts, workload.Down)
-	return below, above
+	kept := decide.PPM - m.HaircutPPM
+	energy := workload.MulDiv(watts, max(b.Problem.Zones[c.Zone].EnergyMicroPerKWh, 0), 1, workload.Up)
+	return workload.Rate(workload.MulDiv(energy, 1000, kept, workload.Up)), m.GrossMicroPerHour * kept / 1000 / watts
 }
 
 // JobExplanation says what a job waits on and what would start it.
@@ -233,11 +248,18 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 	if !ok || b.Problem.Jobs[pos].Current != decide.None {
 		return x
 	}
-	x.Reasons = append(x.Reasons, r.WhyJob(pos))
-	lines := decide.Explain(&b.Problem, &r.Result, decide.Query{Class: decide.None, Cell: decide.None, Job: pos}).Lines
-	for _, l := range lines {
-		if l.Code == decide.CodeBid {
-			x.BreakEvenBid, x.Width = b.bidFor(l), l.Need
+	if len(r.Jobs[pos]) > 0 {
+		return x // it starts with this round
+	}
+	explainer := decide.NewExplainer(&b.Problem, &r.Result)
+	why := r.whyJob(explainer, pos)
+	x.Reasons = append(x.Reasons, why)
+	switch why.Code {
+	case workload.CodePrice, workload.CodeIntegrality, workload.CodeHeld, workload.CodeNoFit:
+		for _, l := range explainer.Explain(decide.Query{Class: decide.None, Cell: decide.None, Job: pos}).Lines {
+			if l.Code == decide.CodeBid {
+				x.BreakEvenBid, x.Width = r.breakEven(pos, b.bidFor(l), why.Code), int64(b.Problem.Offers[l.Offer].Width)
+			}
 		}
 	}
 	if len(b.devices) <= whatIfLimit {
@@ -255,3 +277,58 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 // whatIfLimit bounds the fleets for which an explanation solves the whole
 // problem once more.
 const whatIfLimit = 20_000
+
+// searchLimit bounds the fleets for which a break-even bid is searched for by
+// deciding anew; above it stands what posted prices say.
+const searchLimit = 2_000
+
+// breakEven is a bid at which the job would start now, close to the lowest. The
+// guess follows from prices, which a whole gang may miss; so it is tried out. It
+// is negative where no bid helps.
+func (r *Round) breakEven(pos int, guess workload.Rate, why workload.Code) workload.Rate {
+	b := r.Board
+	if len(b.devices) > searchLimit && why == workload.CodeNoFit {
+		return -1 // prices do not say what would make room
+	}
+	if len(b.devices) > searchLimit {
+		return guess
+	}
+	lo := market.Bid(b.Policy, b.View.Jobs[b.jobs[pos]].Spec) // known not to do
+	hi := max(guess, lo+1)
+	for tries := 0; !b.startsAt(pos, hi); tries++ {
+		if tries == 16 {
+			return -1
+		}
+		lo, hi = hi, max(2*hi, 1000)
+	}
+	for step := max(hi/1000, 100); hi-lo > step; {
+		if mid := lo + (hi-lo)/2; b.startsAt(pos, mid) {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	return hi
+}
+
+// startsAt decides the board with another bid of one job.
+func (b *Board) startsAt(pos int, bid workload.Rate) bool {
+	q := b.Problem
+	q.Offers = slices.Clone(q.Offers)
+	for i, o := range b.offers {
+		if o.job == pos {
+			c := b.classes[o.class]
+			money, _ := market.TrainingMoney(b.Policy.Profile(c.key.model), bid, c.pue, b.sites[c.site].micro)
+			q.Offers[i].NetMicroPerHour = min(int64(money.Gross), maxBidMicro) * int64(o.width)
+		}
+	}
+	if len(decide.Validate(&q)) > 0 {
+		return false
+	}
+	result, _ := decide.Solve(&q, nil, decide.Budget{})
+	if result.Plan.Jobs[pos] == decide.None {
+		return false
+	}
+	placed, _ := decide.Place(b.Inventory, b.placement(), &q, result.Plan)
+	return !slices.Contains(placed.Unplaced, pos)
+}

@@ -1,8 +1,6 @@
 package planner
 
 import (
-	"slices"
-
 	"github.com/sluice-project/sluice/scheduler/decide"
 	"github.com/sluice-project/sluice/scheduler/ledger"
 	"github.com/sluice-project/sluice/scheduler/market"
@@ -17,11 +15,18 @@ type Round struct {
 	Placed decide.Placement
 	// Jobs says, by position on the board, which devices each placed job gets.
 	Jobs [][]int
+	// draw is what the plan draws in each zone with all below it, in watts.
+	draw []int64
 }
 
 // Decide answers the board. It returns the warm state for the next round.
 func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Warm) {
 	result, next := decide.Solve(&b.Problem, w, budget)
+	return b.settle(result), next
+}
+
+// settle maps the counts of an answer to devices.
+func (b *Board) settle(result decide.Result) *Round {
 	r := &Round{Board: b, Result: result, Jobs: make([][]int, len(b.jobs))}
 	r.Placed, _ = decide.Place(b.Inventory, b.placement(), &b.Problem, result.Plan)
 	for i, use := range r.Placed.Uses {
@@ -30,7 +35,31 @@ func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Wa
 			r.Jobs[job] = append(r.Jobs[job], i)
 		}
 	}
-	return r, next
+	r.draw = r.drawn()
+	return r
+}
+
+// drawn adds up what the placement draws, by zone.
+func (r *Round) drawn() []int64 {
+	b := r.Board
+	draw := make([]int64, len(b.zones))
+	for i, use := range r.Placed.Uses {
+		c := &b.classes[b.Inventory.Devices[i].Class]
+		watts := c.idle.Watts
+		switch use.Kind {
+		case decide.UseMining:
+			watts = b.Problem.Mining[use.Index].WattsMeter
+		case decide.UseJob:
+			watts = b.Problem.Offers[use.Index].WattsMeter / b.Problem.Offers[use.Index].Width
+		}
+		draw[c.key.zone] += watts
+	}
+	for z := len(draw) - 1; z >= 0; z-- { // a parent stands before its children
+		if up := b.Problem.Zones[z].Parent; up != decide.None {
+			draw[up] += draw[z]
+		}
+	}
+	return draw
 }
 
 // placement is what the inventory is ordered to do now.
@@ -92,79 +121,72 @@ func (r *Round) addStops(p *state.Plan) map[workload.DeviceID]int {
 		}
 		a, _ := b.View.Jobs[id].Current()
 		group := len(p.Stops) + 1
-		p.Stops = append(p.Stops, state.Stop{Group: group, Job: id, Attempt: a.Number,
-			Reason: workload.Why(workload.CodePreempted, workload.RateOf("bid", market.Bid(b.Policy, b.View.Jobs[id].Spec)))})
+		why := workload.Why(workload.CodePreempted, workload.RateOf("bid", market.Bid(b.Policy, b.View.Jobs[id].Spec)))
+		if c := b.classes[b.offers[b.Problem.Jobs[pos].Current].class]; c.key.noTrain {
+			why = c.by
+		}
+		p.Stops = append(p.Stops, state.Stop{Group: group, Job: id, Attempt: a.Number, Reason: why})
 		for _, dev := range a.Devices {
 			groups[dev] = group
 		}
 	}
-	for _, id := range b.View.JobIDs() { // a time limit binds whatever the decision
-		j := b.View.Jobs[id]
-		a, ok := j.Current()
-		limit := j.Spec.Limits.Time
-		if j.Phase == workload.Active && ok && a.Phase == workload.Running && limit > 0 && ranFor(j, b.Now) >= workload.Instant(limit.Milliseconds()) {
-			p.Stops = append(p.Stops, state.Stop{Job: id, Attempt: a.Number, Reason: workload.Why(workload.CodeTimeLimit, workload.Span("limit", limit))})
+	// What ends whatever the decision stands in no group: nothing that takes the
+	// devices may hinder it.
+	for _, id := range b.live {
+		if why, ends := b.ends[id]; ends {
+			a, _ := b.View.Jobs[id].Current()
+			p.Stops = append(p.Stops, state.Stop{Job: id, Attempt: a.Number, Reason: why})
 		}
 	}
 	return groups
 }
 
-// ranFor adds up a job's run time over its attempts, by the market clock.
-func ranFor(j state.Job, now workload.Instant) workload.Instant {
-	var sum workload.Instant
-	for _, a := range j.Attempts {
-		switch {
-		case a.Started == 0:
-		case a.Ended != 0:
-			sum += a.Ended - a.Started
-		default:
-			sum += now - a.Started
-		}
-	}
-	return sum
-}
-
 func (r *Round) addMoves(p *state.Plan, groups map[workload.DeviceID]int) {
 	b := r.Board
+	known := map[reasonKey]workload.Reason{}
 	for i, id := range b.devices {
-		d := b.View.Devices[id]
 		use := r.Placed.Uses[i]
 		if use.Kind == decide.UseJob {
 			continue
 		}
+		d := b.View.Devices[id]
 		want, work := b.useOf(i, use)
-		why := r.reason(i, use)
-		stopped := groups[id] > 0
+		key := r.keyOf(i, d, use)
+		why, ok := known[key]
+		if !ok {
+			why = r.reason(key)
+			known[key] = why
+		}
 		switch {
 		case d.Assigned != want:
 			p.Moves = append(p.Moves, state.Move{Group: groups[id], Device: id, Epoch: d.Epoch, Use: want, Work: work, Reason: why})
-		case work != d.Work && !stopped && want.Kind == workload.Mining:
+		case work != d.Work && want.Kind == workload.Mining:
 			// Same use, other figures (a new profile or fee): the ledger must know.
 			p.Moves = append(p.Moves, state.Move{Device: id, Epoch: d.Epoch, Use: want, Work: work, Reason: why})
 		case d.Reason.Code != why.Code:
 			p.Reasons = append(p.Reasons, state.DeviceReason{Device: id, Epoch: d.Epoch, Reason: why})
 		}
 	}
-	for _, id := range b.View.DeviceIDs() {
-		why, ok := b.forced[id]
+	for _, id := range b.ids {
 		d := b.View.Devices[id]
-		if _, fixed := b.fixed[id]; !ok || fixed || d.Assigned.Kind == workload.Parked {
-			continue
+		if why, forced := b.forced[id]; forced && d.Assigned.Kind != workload.Parked {
+			p.Moves = append(p.Moves, state.Move{Device: id, Epoch: d.Epoch, Use: workload.Use{Kind: workload.Parked},
+				Work: state.Work{Watts: b.draw(id)}, Reason: why})
+		} else if !forced {
+			if why, forced = b.fixed[id]; !forced || b.mates[id] {
+				continue
+			}
+			r.note(p, d, why)
+		} else {
+			r.note(p, d, why)
 		}
-		if d.Assigned.Kind == workload.Training {
-			r.stopForced(p, d, why)
-		}
-		p.Moves = append(p.Moves, state.Move{Device: id, Epoch: d.Epoch, Use: workload.Use{Kind: workload.Parked},
-			Work: state.Work{Watts: b.draw(id)}, Reason: why})
 	}
 }
 
-// stopForced stops the job of a device that a person ordered to park.
-func (r *Round) stopForced(p *state.Plan, d state.Device, why workload.Reason) {
-	id := d.Assigned.Job
-	a, ok := r.Board.View.Jobs[id].Current()
-	if ok && !slices.ContainsFunc(p.Stops, func(s state.Stop) bool { return s.Job == id }) {
-		p.Stops = append(p.Stops, state.Stop{Job: id, Attempt: a.Number, Reason: why})
+// note records why a device that is not moved does what it does.
+func (r *Round) note(p *state.Plan, d state.Device, why workload.Reason) {
+	if d.Reason.Code != why.Code {
+		p.Reasons = append(p.Reasons, state.DeviceReason{Device: d.ID, Epoch: d.Epoch, Reason: why})
 	}
 }
 
@@ -233,6 +255,9 @@ func merge(p *state.Plan, groups map[workload.DeviceID]int, a, b int) int {
 	return b
 }
 
+// addWaits says of every job that stays queued why it does. While a plan is
+// held nothing has changed much, so that only jobs without a reason are asked
+// about.
 func (r *Round) addWaits(p *state.Plan) {
 	b := r.Board
 	note := func(id workload.JobID, why workload.Reason) {
@@ -240,11 +265,33 @@ func (r *Round) addWaits(p *state.Plan) {
 			p.Waits = append(p.Waits, state.Wait{Job: id, Reason: why})
 		}
 	}
-	for _, id := range b.View.JobIDs() {
+	var x *decide.Explainer
+	for _, id := range b.live {
 		if why, ok := b.waits[id]; ok {
 			note(id, why)
-		} else if pos, ok := b.jobAt[id]; ok && b.Problem.Jobs[pos].Current == decide.None && len(r.Jobs[pos]) == 0 {
-			note(id, r.WhyJob(pos))
+			continue
 		}
+		pos, ok := b.jobAt[id]
+		if !ok || b.Problem.Jobs[pos].Current != decide.None || len(r.Jobs[pos]) > 0 {
+			continue
+		}
+		if r.Result.Stage == decide.StageHeld && answered(b.View.Jobs[id].Reason.Code) {
+			continue
+		}
+		if x == nil {
+			x = decide.NewExplainer(&b.Problem, &r.Result)
+		}
+		note(id, r.whyJob(x, pos))
 	}
+}
+
+// answered reports whether a queued job's code is one that a round gave it: it
+// has been decided on since it was queued.
+func answered(c workload.Code) bool {
+	switch c {
+	case workload.CodeNoFit, workload.CodeNoModel, workload.CodeNoProfile, workload.CodeOverride, workload.CodePrice, workload.CodeCap,
+		workload.CodeQuota, workload.CodeDataLocal, workload.CodeHeld, workload.CodeIntegrality:
+		return true
+	}
+	return false
 }

@@ -44,8 +44,10 @@ func PlanChange(v *state.View, changed *config.Set, now, wall workload.Instant) 
 	p.PlanCost = workload.Rate(p.Before.Result.ObjectiveMicroPerHour - p.After.Result.ObjectiveMicroPerHour)
 	p.BelowResolution = p.Cost > 0 && p.PlanCost < 0 || p.Cost < 0 && p.PlanCost > 0
 	p.countMoves(v)
-	for pos, id := range after.jobs {
-		if after.Problem.Jobs[pos].Current != decide.None && len(p.After.Jobs[pos]) == 0 {
+	for _, id := range after.live {
+		pos, on := after.jobAt[id]
+		_, ends := after.ends[id]
+		if ends || on && after.Problem.Jobs[pos].Current != decide.None && len(p.After.Jobs[pos]) == 0 {
 			p.Displaced = append(p.Displaced, id)
 		}
 	}

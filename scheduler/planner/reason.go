@@ -3,8 +3,10 @@ package planner
 import (
 	"time"
 
+	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/decide"
 	"github.com/sluice-project/sluice/scheduler/market"
+	"github.com/sluice-project/sluice/scheduler/state"
 	"github.com/sluice-project/sluice/workload"
 )
 
@@ -30,39 +32,57 @@ func (b *Board) nameOf(use decide.Use) string {
 	return "parked"
 }
 
-// reason says why a device mines or parks, with the figures that made it so.
-func (r *Round) reason(i int, use decide.Use) workload.Reason {
-	b := r.Board
-	ci := b.Inventory.Devices[i].Class
-	other, net := b.bestOther(ci, use)
-	if use.Kind == decide.UseMining {
-		return r.whyMining(i, use, other, net)
-	}
-	return r.whyParked(ci, other, net)
+// reasonKey is all that the reason of a mining or parked device depends on.
+type reasonKey struct {
+	class int
+	use   decide.Use
+	kept  bool // it mines the same already
+	dwell bool
 }
 
-func (r *Round) whyMining(i int, use, other decide.Use, otherNet workload.Rate) workload.Reason {
+func (r *Round) keyOf(i int, d state.Device, use decide.Use) reasonKey {
+	k := reasonKey{class: r.Board.Inventory.Devices[i].Class, use: use}
+	if use.Kind == decide.UseMining {
+		k.kept = d.Assigned.Kind == workload.Mining && d.Assigned.Option == r.Board.cells[use.Index].option.ID
+		k.dwell = k.kept && r.Board.Inventory.Devices[i].Dwell
+	}
+	return k
+}
+
+// reason says why a device mines or parks, with the figures that made it so.
+func (r *Round) reason(k reasonKey) workload.Reason {
+	other, net := r.Board.bestOther(k.class, k.use)
+	if k.use.Kind == decide.UseMining {
+		return r.whyMining(k, other, net)
+	}
+	return r.whyParked(k.class, other, net)
+}
+
+func (r *Round) whyMining(k reasonKey, other decide.Use, otherNet workload.Rate) workload.Reason {
 	b := r.Board
-	d := b.View.Devices[b.devices[i]]
-	own := b.cells[use.Index].money.Net()
+	own := b.cells[k.use.Index].money.Net()
 	gain := otherNet - own
 	if gain <= 0 {
 		return workload.Why(workload.CodePrice, workload.RateOf("net", own), workload.Name("next", b.nameOf(other)), workload.RateOf("next nets", otherNet))
 	}
 	figures := []workload.Figure{workload.RateOf("net", own), workload.Name("better", b.nameOf(other)), workload.RateOf("gain", gain)}
-	kept := d.Assigned.Kind == workload.Mining && d.Assigned.Option == b.cells[use.Index].option.ID
-	if kept && b.Inventory.Devices[i].Dwell {
+	if k.dwell {
 		return workload.Why(workload.CodeDwell, append(figures, workload.Span("dwell", b.Cluster.MinDwell))...)
 	}
-	if kept && other.Kind == decide.UseMining {
-		cost := workload.Money(b.Problem.Mining[other.Index].EnterMicro)
-		payback := time.Duration(workload.MulDiv(int64(cost), workload.HourMillis, int64(gain), workload.Up)) * time.Millisecond
-		if payback > b.Cluster.Horizon {
-			return workload.Why(workload.CodeStable, append(figures, workload.Amount("switch costs", cost),
-				workload.Span("pays back in", payback), workload.Span("horizon", b.Cluster.Horizon))...)
+	if k.kept && other.Kind == decide.UseMining {
+		if late, ok := r.late(other.Index, gain); ok {
+			return workload.Why(workload.CodeStable, append(figures, late...)...)
 		}
 	}
-	return workload.Why(r.limit(b.Inventory.Devices[i].Class), figures...)
+	return workload.Why(r.limit(k.class, other.Kind == decide.UseMining), figures...)
+}
+
+// late says that a change to a cell does not pay back within the horizon, if so.
+func (r *Round) late(cell int, gain workload.Rate) ([]workload.Figure, bool) {
+	cost := workload.Money(r.Board.Problem.Mining[cell].EnterMicro)
+	payback := time.Duration(workload.MulDiv(int64(cost), workload.HourMillis, int64(gain), workload.Up)) * time.Millisecond
+	horizon := r.Board.Cluster.Horizon
+	return []workload.Figure{workload.Amount("switch costs", cost), workload.Span("pays back in", payback), workload.Span("horizon", horizon)}, payback > horizon
 }
 
 func (r *Round) whyParked(ci int, other decide.Use, otherNet workload.Rate) workload.Reason {
@@ -70,6 +90,8 @@ func (r *Round) whyParked(ci int, other decide.Use, otherNet workload.Rate) work
 	c := b.classes[ci]
 	idle := -c.idle.Energy
 	switch {
+	case c.key.noMine:
+		return c.by
 	case c.banned != "":
 		return workload.Why(workload.CodeBan, workload.Name("calendar", c.banned))
 	case !c.priced:
@@ -81,69 +103,34 @@ func (r *Round) whyParked(ci int, other decide.Use, otherNet workload.Rate) work
 	case otherNet <= idle:
 		return workload.Why(workload.CodeUnprofit, workload.Name("best", b.nameOf(other)), workload.RateOf("would net", otherNet), workload.RateOf("parked nets", idle))
 	}
-	cost := workload.Money(b.Problem.Mining[other.Index].EnterMicro)
 	gain := otherNet - idle
-	if payback := time.Duration(workload.MulDiv(int64(cost), workload.HourMillis, int64(gain), workload.Up)) * time.Millisecond; payback > b.Cluster.Horizon {
-		return workload.Why(workload.CodeStable, workload.Name("better", b.nameOf(other)), workload.RateOf("gain", gain),
-			workload.Amount("switch costs", cost), workload.Span("pays back in", payback), workload.Span("horizon", b.Cluster.Horizon))
+	if late, ok := r.late(other.Index, gain); ok {
+		return workload.Why(workload.CodeStable, append([]workload.Figure{workload.Name("better", b.nameOf(other)), workload.RateOf("gain", gain)}, late...)...)
 	}
-	return workload.Why(r.limit(ci), workload.Name("best", b.nameOf(other)), workload.RateOf("would net", otherNet))
+	return workload.Why(r.limit(ci, true), workload.Name("best", b.nameOf(other)), workload.RateOf("would net", otherNet))
 }
 
 // limit names the rule that keeps a class from its better use: a power cap
-// above it, a target or share, or the hold.
-func (r *Round) limit(ci int) workload.Code {
+// above it, a target or a coin's share, or the hold. works tells that the better
+// use draws more than parking.
+func (r *Round) limit(ci int, works bool) workload.Code {
 	b := r.Board
-	above := map[int]bool{}
-	for z := b.classes[ci].key.zone; z != decide.None; z = b.Problem.Zones[z].Parent {
-		above[z] = true
+	for z := b.classes[ci].key.zone; works && z != decide.None; z = b.Problem.Zones[z].Parent {
+		if limit := b.Problem.Zones[z].CapW; limit >= 0 && r.draw[z]+b.headroomStep(ci) > limit {
+			return workload.CodeCap
+		}
 	}
 	for _, bind := range r.Result.Binding {
-		switch {
-		case bind.Scope == "zone" && above[bind.Index]:
-			return workload.CodeCap
-		case bind.Scope == "row":
+		if bind.Scope == "row" && b.rows[bind.Index].kind != config.KindTenant {
 			return workload.CodeTarget
 		}
 	}
-	for z := range above { // any: the code is the same
-		if limit := b.Problem.Zones[z].CapW; limit >= 0 && r.drawIn(z)+b.headroomStep(ci) > limit {
-			return workload.CodeCap
+	for _, rep := range r.Result.Targets {
+		if rep.Code != decide.TargetNotBinding {
+			return workload.CodeTarget
 		}
-	}
-	if r.Result.Stage == decide.StageHeld {
-		return workload.CodeHeld
-	}
-	if len(b.rows) > 0 {
-		return workload.CodeTarget
 	}
 	return workload.CodeHeld
-}
-
-// drawIn is what the plan draws in a zone and below.
-func (r *Round) drawIn(zone int) int64 {
-	b := r.Board
-	var sum int64
-	for i, use := range r.Placed.Uses {
-		ci := b.Inventory.Devices[i].Class
-		inside := false
-		for z := b.classes[ci].key.zone; z != decide.None; z = b.Problem.Zones[z].Parent {
-			inside = inside || z == zone
-		}
-		if !inside {
-			continue
-		}
-		switch use.Kind {
-		case decide.UseMining:
-			sum += b.Problem.Mining[use.Index].WattsMeter
-		case decide.UseJob:
-			o := b.Problem.Offers[use.Index]
-			sum += o.WattsMeter / o.Width
-		default:
-			sum += b.classes[ci].idle.Watts
-		}
-	}
-	return sum
 }
 
 // headroomStep is the least that one more working device of a class would add.
@@ -159,18 +146,18 @@ func (b *Board) headroomStep(ci int) int64 {
 	return max(step, 0)
 }
 
-// WhyJob says why a queued job is not placed.
-func (r *Round) WhyJob(pos int) workload.Reason {
+// whyJob says why a queued job is not placed.
+func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 	b := r.Board
 	id := b.jobs[pos]
-	if _, local := b.localTo(pos); local && r.Result.Plan.Jobs[pos] != decide.None {
+	if b.bound(pos) && r.Result.Plan.Jobs[pos] != decide.None {
 		return workload.Why(workload.CodeDataLocal)
 	}
-	x := decide.Explain(&b.Problem, &r.Result, decide.Query{Class: decide.None, Cell: decide.None, Job: pos})
-	if len(x.Lines) == 0 {
+	lines := x.Explain(decide.Query{Class: decide.None, Cell: decide.None, Job: pos}).Lines
+	if len(lines) == 0 {
 		return workload.Why(workload.CodeNoFit)
 	}
-	l := x.Lines[0]
+	l := lines[0]
 	bid := market.Bid(b.Policy, b.View.Jobs[id].Spec)
 	switch l.Code {
 	case decide.CodeNoFit, decide.CodeEligibility:
@@ -194,11 +181,9 @@ func (r *Round) WhyJob(pos int) workload.Reason {
 	return workload.Why(workload.CodeIntegrality, workload.RateOf("bids per GPU", bid), workload.RateOf("would start at", b.bidFor(l)))
 }
 
-func (b *Board) localTo(pos int) ([]int, bool) {
-	if pos < len(b.Inventory.Local) && b.Inventory.Local[pos] != nil {
-		return b.Inventory.Local[pos], true
-	}
-	return nil, false
+// bound reports whether a job is held to the nodes of its checkpoint.
+func (b *Board) bound(pos int) bool {
+	return pos < len(b.Inventory.Local) && b.Inventory.Local[pos] != nil
 }
 
 // bidFor converts a break-even per device and hour into the bid for a

@@ -110,7 +110,7 @@ function choose(d, ms, was) {
   if (was?.use === 'training') return { use: 'mining', option: best.o, job: '', reason: reason('FREED', 'the job that held it ended') };
   const other = ways.find((w) => w.o !== best.o);
   const lead = other ? `: leads ${other.o} by ${((best.net - other.net) / 1e6).toFixed(4)} USD/h` : '';
-  return { use: 'mining', option: best.o, job: '', reason: reason('PRICE', 'earns most of what it may do here' + lead) };
+  return { use: 'mining', option: best.o, job: '', reason: reason('PRICE', 'nets most of what is open here' + lead) };
 }
 
 export function build() {
