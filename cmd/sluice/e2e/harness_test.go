@@ -403,3 +403,18 @@ func (s spread) String() string {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	return fmt.Sprintf("n=%d p50=%.1f ms p99=%.1f ms max=%.1f ms", s.n, ms(s.p50), ms(s.p99), ms(s.max))
 }
+
+// session is field 6 of /proc/PID/stat.
+func session(pid int) int {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	i := bytes.LastIndexByte(data, ')')
+	if err != nil || i < 0 {
+		return 0
+	}
+	f := bytes.Fields(data[i+1:])
+	if len(f) < 4 {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(f[3]))
+	return n
+}
