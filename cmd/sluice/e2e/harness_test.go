@@ -127,13 +127,20 @@ func (h *home) close() {
 	}
 	if h.t.Failed() {
 		for _, p := range procs {
-			h.t.Logf("---- %s\n%s", p.name, tail(p.log(), 4000))
+			h.t.Logf("---- %s\n%s", p.name, tail(p.log(), logTail))
+			if dir := os.Getenv("SLUICE_E2E_LOGS"); dir != "" {
+				os.WriteFile(filepath.Join(dir, filepath.Base(p.file)), []byte(p.log()), 0o600)
+			}
 		}
 	}
 	if err := os.RemoveAll(h.dir); err != nil {
 		h.t.Error(err)
 	}
 }
+
+// logTail is how much of each process's log a failed test shows. The directory
+// SLUICE_E2E_LOGS, where set, receives them whole.
+const logTail = 1500
 
 func tail(s string, n int) string {
 	if len(s) > n {
