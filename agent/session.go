@@ -40,6 +40,7 @@ type session struct {
 const (
 	firstBackOff = 100 * time.Millisecond
 	lastBackOff  = 5 * time.Second
+	steadyAfter  = time.Second // a session this old begins the back-off anew
 )
 
 func (a *Agent) connectLoop(ctx context.Context) {
@@ -51,8 +52,10 @@ func (a *Agent) connectLoop(ctx context.Context) {
 			next++
 		}
 		began := a.config.Boottime()
-		leader, err := a.converse(ctx, target)
-		if a.config.Boottime()-began > lastBackOff {
+		leader, welcomed, err := a.converse(ctx, target)
+		// A leader that worked for a while and is gone says nothing against the
+		// next one; one that drops its agents at once must not be hammered.
+		if welcomed && a.config.Boottime()-began > steadyAfter {
 			backOff, redirects = firstBackOff, 0
 		}
 		target = leader
@@ -78,17 +81,17 @@ func (a *Agent) connectLoop(ctx context.Context) {
 	}
 }
 
-// converse holds one session and returns the leader it was redirected to, if
-// any.
-func (a *Agent) converse(ctx context.Context, target string) (leader string, err error) {
+// converse holds one session. It returns the leader it was redirected to, if
+// any, and whether a leader welcomed it.
+func (a *Agent) converse(ctx context.Context, target string) (leader string, welcomed bool, err error) {
 	if target == "" {
-		return "", errors.New("no server is configured")
+		return "", false, errors.New("no server is configured")
 	}
 	creds := insecure.NewCredentials()
 	if a.config.TLS != nil {
 		config, err := a.config.TLS()
 		if err != nil {
-			return "", workload.Errorf(workload.Denied, "certificate: %w", err)
+			return "", false, workload.Errorf(workload.Denied, "certificate: %w", err)
 		}
 		creds = credentials.NewTLS(config)
 	}
@@ -96,14 +99,14 @@ func (a *Agent) converse(ctx context.Context, target string) (leader string, err
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}))
 	if err != nil {
-		return "", workload.Errorf(workload.Unavailable, "server %s: %w", target, err)
+		return "", false, workload.Errorf(workload.Unavailable, "server %s: %w", target, err)
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := pb.NewAgentServiceClient(conn).Session(ctx)
 	if err != nil {
-		return "", workload.Errorf(workload.Unavailable, "server %s: %w", target, err)
+		return "", false, workload.Errorf(workload.Unavailable, "server %s: %w", target, err)
 	}
 	s := &session{ctx: ctx, cancel: cancel, out: make(chan *pb.AgentMessage, 256), logs: make(chan *pb.AgentMessage, 4), sent: map[uint64]time.Duration{},
 		tails: map[uint64]context.CancelFunc{}}
@@ -133,11 +136,12 @@ func (a *Agent) converse(ctx context.Context, target string) (leader string, err
 			if errors.Is(err, io.EOF) {
 				err = errors.New("closed by the server")
 			}
-			return leader, workload.Errorf(workload.Unavailable, "server %s: %w", target, err)
+			return "", welcomed, workload.Errorf(workload.Unavailable, "server %s: %w", target, err)
 		}
 		if r := m.GetRedirect(); r != nil {
-			return r.GetLeader(), workload.Errorf(workload.NotLeader, "server %s does not lead", target)
+			return r.GetLeader(), false, workload.Errorf(workload.NotLeader, "server %s does not lead", target)
 		}
+		welcomed = welcomed || m.GetWelcome() != nil
 		a.call(ctx, func() { a.receive(s, m) })
 	}
 }

@@ -77,6 +77,10 @@ func (s *Server) lead(ctx context.Context) error {
 	return g.Wait()
 }
 
+// resendFor outlasts an election, in which a replica itself waits for the next
+// leader.
+const resendFor = 1500 * time.Millisecond
+
 // Propose commits a command and returns its index and result. A command that
 // was committed and refused is returned as an error.
 func (s *Server) Propose(ctx context.Context, c state.Command) (uint64, state.Result, error) {
@@ -92,6 +96,16 @@ func (s *Server) Propose(ctx context.Context, c state.Command) (uint64, state.Re
 		return 0, state.Result{}, err
 	}
 	index, out, err := s.replica.Propose(ctx, data)
+	// A leader that dies with a command in its hands leaves its fate unknown.
+	// With a request id it can be sent again, as the state takes each id once.
+	for giveUp := time.Now().Add(resendFor); err != nil && c.Request != "" && workload.KindOf(err) == workload.Unavailable &&
+		ctx.Err() == nil && time.Now().Before(giveUp); {
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+			index, out, err = s.replica.Propose(ctx, data)
+		}
+	}
 	if err != nil {
 		return 0, state.Result{}, err
 	}
@@ -109,25 +123,60 @@ func (s *Server) marketNow(v *state.View) workload.Instant { return max(s.clock.
 // etcd gone the last good one stays in force.
 func (s *Server) followPolicy(ctx context.Context) error {
 	for {
-		snap, err := s.source.Load(ctx)
-		if err == nil {
-			s.setPolicyState(snap, nil)
-			if err := s.takePolicy(ctx, snap); err != nil {
-				return err
-			}
-			for snap := range s.source.Watch(ctx, snap.Revision) {
-				s.setPolicyState(snap, nil)
-				if err := s.takePolicy(ctx, snap); err != nil {
-					return err
-				}
-			}
-		} else {
+		err := s.copyPolicy(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
 			s.setPolicyState(config.Snapshot{}, err)
+			s.log.Warn("the policy is not followed; trying again", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Second):
+		case <-time.After(policyRetry):
+		}
+	}
+}
+
+// Pace of looking at the policy store: after a failure, and while it is quiet,
+// so that its loss is noticed when nobody changes policy.
+const (
+	policyRetry = 500 * time.Millisecond
+	policyProbe = 5 * time.Second
+)
+
+// copyPolicy follows the store until it fails or a revision cannot be
+// committed; what it missed then is read anew.
+func (s *Server) copyPolicy(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	snap, err := s.source.Load(ctx)
+	if err != nil {
+		return err
+	}
+	s.setPolicyState(snap, nil)
+	if err := s.takePolicy(ctx, snap); err != nil {
+		return err
+	}
+	changes := s.source.Watch(ctx, snap.Revision)
+	probe := time.NewTicker(policyProbe)
+	defer probe.Stop()
+	for {
+		var ok bool
+		select {
+		case snap, ok = <-changes:
+			if !ok {
+				return ctx.Err()
+			}
+		case <-probe.C:
+			if snap, err = s.source.Load(ctx); err != nil {
+				return err
+			}
+		}
+		s.setPolicyState(snap, nil)
+		if err := s.takePolicy(ctx, snap); err != nil {
+			return err
 		}
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
@@ -34,15 +37,21 @@ func (p *peer) Propose(ctx context.Context, r *sluicev1.ProposeRequest) (*sluice
 	return &sluicev1.ProposeResponse{Index: index, Result: result}, nil
 }
 
-// Join adds the caller as a voter. The caller's certificate names it.
+// Join adds the caller as a voter and answers with the address of the leader;
+// another server than the leader answers with that alone, for the caller to ask
+// there. The caller's certificate names it.
 func (p *peer) Join(ctx context.Context, r *sluicev1.JoinRequest) (*sluicev1.JoinResponse, error) {
 	if err := identity.MaySpeakFor(identity.CallerFrom(ctx), identity.Server, r.Id); err != nil {
 		return nil, wire.ToStatus(err)
 	}
-	if err := p.s.replica.AddVoter(ctx, r.Id, r.RaftAddress); err != nil {
+	err := p.s.replica.AddVoter(ctx, r.Id, r.RaftAddress)
+	if addr := p.s.leaderGRPC(); err != nil && workload.KindOf(err) == workload.NotLeader && addr != "" {
+		return &sluicev1.JoinResponse{Leader: addr}, nil
+	}
+	if err != nil {
 		return nil, wire.ToStatus(err)
 	}
-	return &sluicev1.JoinResponse{Leader: p.s.conf.ID}, nil
+	return &sluicev1.JoinResponse{Leader: p.s.advertise(p.s.grpcListener)}, nil
 }
 
 // historyChunk is about how much of the history travels in one message.
@@ -132,11 +141,42 @@ func (f *forwarder) Propose(ctx context.Context, leader replica.Server, command 
 	if err != nil {
 		return 0, nil, err
 	}
+	if !connected(ctx, conn) {
+		// A leader that just died is still taken for one for a moment; as nothing
+		// was sent, the next leader may be asked.
+		return 0, nil, workload.Errorf(workload.NotLeader, "server %s at %s cannot be reached", leader.ID, addr)
+	}
 	r, err := sluicev1.NewPeerClient(conn).Propose(ctx, &sluicev1.ProposeRequest{Command: command})
 	if err != nil {
 		return 0, nil, wire.FromStatus(err)
 	}
 	return r.Index, r.Result, nil
+}
+
+// connectWait bounds one look at a connection: who leads may change meanwhile.
+const connectWait = 100 * time.Millisecond
+
+// connected waits a moment for a connection. One that failed is tried again at
+// once: the server behind it may be back.
+func connected(ctx context.Context, conn *grpc.ClientConn) bool {
+	ctx, cancel := context.WithTimeout(ctx, connectWait)
+	defer cancel()
+	for {
+		st := conn.GetState()
+		switch st {
+		case connectivity.Ready:
+			return true
+		case connectivity.Shutdown:
+			return false
+		case connectivity.TransientFailure:
+			conn.ResetConnectBackoff()
+		default:
+			conn.Connect()
+		}
+		if !conn.WaitForStateChange(ctx, st) {
+			return false
+		}
+	}
 }
 
 // enter joins the group where this server is not yet of it, and makes its
@@ -177,49 +217,107 @@ func (s *Server) announced() bool {
 
 func (s *Server) askToJoin(ctx context.Context) {
 	for _, addr := range s.conf.Join {
-		conn, err := s.dial(addr)
-		if err != nil {
-			continue
+		leader, err := s.askOne(ctx, addr)
+		if err == nil && leader != addr && leader != "" {
+			_, err = s.askOne(ctx, leader)
 		}
-		call, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err = sluicev1.NewPeerClient(conn).Join(call, &sluicev1.JoinRequest{Id: s.conf.ID, RaftAddress: s.replica.Address(), GrpcAddress: s.advertise(s.grpcListener)})
-		cancel()
 		if err == nil {
 			return
 		}
-		s.log.Info("has not joined yet", "through", addr, "err", wire.FromStatus(err))
+		s.log.Info("has not joined yet", "through", addr, "err", err)
 	}
 }
 
-// fetchHistory gets what a snapshot from another server stands on, until the
-// history has no gap.
-func (s *Server) fetchHistory(uint64) {
-	for range 100 {
-		end, complete := s.history.Contiguous()
-		if complete {
-			return
-		}
-		if err := s.fetchHistoryAfter(end.Index); err != nil {
-			s.log.Warn("the history is not complete yet", "after", end.Index, "err", err)
-			time.Sleep(time.Second)
-		}
-	}
-}
-
-func (s *Server) fetchHistoryAfter(index uint64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	addr := s.leaderGRPC()
-	if addr == "" && len(s.conf.Join) > 0 {
-		addr = s.conf.Join[0]
-	}
+func (s *Server) askOne(ctx context.Context, addr string) (leader string, err error) {
 	conn, err := s.dial(addr)
 	if err != nil {
-		return err
+		return "", err
 	}
-	stream, err := sluicev1.NewPeerClient(conn).FetchHistory(ctx, &sluicev1.FetchHistoryRequest{After: index})
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r, err := sluicev1.NewPeerClient(conn).Join(ctx, &sluicev1.JoinRequest{Id: s.conf.ID, RaftAddress: s.replica.Address(), GrpcAddress: s.advertise(s.grpcListener)})
 	if err != nil {
-		return wire.FromStatus(err)
+		return "", wire.FromStatus(err)
+	}
+	return r.Leader, nil
+}
+
+// keepHistory gets what a snapshot from another server stands on, until the
+// history has no gap: also one that was left open when this server last ended.
+func (s *Server) keepHistory(ctx context.Context) error {
+	for {
+		for {
+			end, complete := s.history.Contiguous()
+			if complete || ctx.Err() != nil {
+				break
+			}
+			if err := s.fetchHistory(ctx, end.Index); err != nil {
+				s.log.Warn("the history is not complete yet", "after", end.Index, "err", err)
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.restored:
+		}
+	}
+}
+
+// fetchHistory asks the other servers in turn; each has what it was there for,
+// and any may lack a part itself.
+func (s *Server) fetchHistory(ctx context.Context, after uint64) error {
+	err := error(workload.Errorf(workload.Unavailable, "no other server is known"))
+	for _, addr := range s.others() {
+		var added int
+		if added, err = s.fetchHistoryFrom(ctx, addr, after); added > 0 || err == nil && s.historyComplete() {
+			return nil
+		}
+		if err == nil {
+			err = workload.Errorf(workload.Unavailable, "the server at %s does not have it either", addr)
+		}
+	}
+	return err
+}
+
+func (s *Server) historyComplete() bool {
+	_, complete := s.history.Contiguous()
+	return complete
+}
+
+// others lists the gRPC addresses of the other servers, the leader's first.
+func (s *Server) others() []string {
+	v := s.machine.View()
+	own := s.advertise(s.grpcListener)
+	var out []string
+	add := func(addr string) {
+		if addr != "" && addr != own && !slices.Contains(out, addr) {
+			out = append(out, addr)
+		}
+	}
+	add(s.leaderGRPC())
+	for _, id := range slices.Sorted(maps.Keys(v.Servers)) {
+		add(v.Servers[id].GRPC)
+	}
+	for _, addr := range s.conf.Join {
+		add(addr)
+	}
+	return out
+}
+
+func (s *Server) fetchHistoryFrom(ctx context.Context, addr string, after uint64) (added int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := s.dial(addr)
+	if err != nil {
+		return 0, err
+	}
+	stream, err := sluicev1.NewPeerClient(conn).FetchHistory(ctx, &sluicev1.FetchHistoryRequest{After: after})
+	if err != nil {
+		return 0, wire.FromStatus(err)
 	}
 	r, w := io.Pipe()
 	go func() {
@@ -234,7 +332,7 @@ func (s *Server) fetchHistoryAfter(index uint64) error {
 			}
 		}
 	}()
-	_, err = s.history.Import(r)
+	added, err = s.history.Import(r)
 	r.CloseWithError(io.ErrClosedPipe)
-	return err
+	return added, err
 }

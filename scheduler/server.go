@@ -59,6 +59,8 @@ type Config struct {
 	Clock  *MarketClock // default: the real clock
 	Replay bool         // recorded feeds are shifted onto the market clock
 	Timers replica.Timers
+	// Snapshots says when the log is folded; tests use low thresholds.
+	Snapshots replica.Snapshots
 
 	Version string
 	Fatal   func(error) // called once when this server cannot go on
@@ -88,6 +90,7 @@ type Server struct {
 	http                       *http.Server
 	peers                      peerConns
 	metrics                    *api.Metrics
+	restored                   chan struct{} // has room for one: a snapshot came from another server
 
 	mu     sync.Mutex
 	status policyStatus
@@ -113,7 +116,7 @@ func New(conf Config) (s *Server, err error) {
 		return nil, workload.Errorf(workload.Invalid, "a server with peers needs an etcd that all of them use").
 			Hint("give --etcd-endpoints; only a lone server may embed etcd")
 	}
-	s = &Server{conf: conf, log: conf.Log, clock: conf.Clock, hub: newHub(), feeds: map[string]string{},
+	s = &Server{conf: conf, log: conf.Log, clock: conf.Clock, hub: newHub(), feeds: map[string]string{}, restored: make(chan struct{}, 1),
 		poller: &feed.Poller{Replay: conf.Replay}, status: policyStatus{text: "not read yet", heard: time.Now()}}
 	defer func() {
 		if err != nil {
@@ -255,13 +258,20 @@ func (s *Server) openReplica() error {
 	s.replica, err = replica.Open(replica.Config{
 		ID: s.conf.ID, Dir: filepath.Join(s.conf.Dir, "raft"), Machine: s.machine, Listener: listener,
 		Advertise: s.advertise(listener), TLS: identity.RaftTLS(s.cred), Timers: s.conf.Timers, Bootstrap: s.conf.Bootstrap,
-		Forwarder: (*forwarder)(s), Fatal: s.conf.Fatal, OnRestore: func(index uint64) { go s.fetchHistory(index) }, Logger: s.log,
+		Forwarder: (*forwarder)(s), Fatal: s.conf.Fatal, OnRestore: s.onRestore, Snapshots: s.conf.Snapshots, Logger: s.log,
 	})
 	if err != nil {
 		return err
 	}
 	s.onClose(s.replica.Close)
 	return nil
+}
+
+func (s *Server) onRestore(uint64) {
+	select {
+	case s.restored <- struct{}{}:
+	default:
+	}
 }
 
 // advertise is how others reach a listener.
@@ -333,6 +343,7 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return s.follow(ctx) })
 	g.Go(func() error { return s.enter(ctx) })
+	g.Go(func() error { return s.keepHistory(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.grpc.Stop()

@@ -174,7 +174,7 @@ func (s *Server) serveAgent(stream sluicev1.AgentService_SessionServer) error {
 	if err := identity.MaySpeakFor(identity.CallerFrom(stream.Context()), identity.Agent, hello.Node); err != nil {
 		return err
 	}
-	if !s.leads() {
+	if !s.awaitLeader(stream.Context()) {
 		return stream.Send(&sluicev1.ServerMessage{Body: &sluicev1.ServerMessage_Redirect{Redirect: &sluicev1.Redirect{Leader: s.leaderGRPC()}}})
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
@@ -216,6 +216,33 @@ func (s *Server) serveAgent(stream sluicev1.AgentService_SessionServer) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// leaderWait is how long an agent is held while no server leads: longer than an
+// election, so that a fleet need not come back again and again during one.
+const leaderWait = 2 * time.Second
+
+// awaitLeader waits a moment until some server leads and reports whether it is
+// this one. A server that was elected but has not taken up its duties yet would
+// send its agents to itself.
+func (s *Server) awaitLeader(ctx context.Context) bool {
+	late := time.NewTimer(leaderWait)
+	defer late.Stop()
+	for !s.leads() {
+		leader, changed := s.replica.LeaderChanged()
+		if leader.ID != "" && leader.ID != s.conf.ID {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-late.C:
+			return false
+		case <-changed:
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return true
 }
 
 func registration(h *sluicev1.Hello) (*state.NodeRegistered, error) {
@@ -374,6 +401,10 @@ const renewPlan = planLife / 8
 func (s *Server) sendPlan(ses *session, v *state.View, force bool) {
 	node := v.Nodes[ses.node]
 	ses.mu.Lock()
+	if !force && ses.sent.IsZero() {
+		ses.mu.Unlock()
+		return // its node has not registered yet: serveAgent sends the first plan
+	}
 	due := force || node.Touched != ses.touched || v.Revision != ses.revision || time.Since(ses.sent) > renewPlan/time.Duration(s.clock.Speed())
 	if due {
 		ses.touched, ses.revision, ses.sent = node.Touched, v.Revision, time.Now()
@@ -411,6 +442,13 @@ func (s *Server) watchLiveness(ctx context.Context) error {
 		if len(silent) > 0 {
 			if _, _, err := s.Propose(ctx, state.Command{Actor: "scheduler", Silent: &state.NodesSilent{Nodes: silent}}); err != nil {
 				s.log.Warn("silent nodes were not recorded", "nodes", len(silent), "err", err)
+			}
+			// A node is known again only by registering, so that one that was
+			// merely stopped for a while must open a new session.
+			for _, id := range silent {
+				if ses := s.hub.session(id); ses != nil {
+					ses.cancel(workload.Errorf(workload.Unavailable, "node %s was silent for more than %s", id, suspectAfter))
+				}
 			}
 		}
 		for _, lost := range s.expired(v) {
