@@ -240,6 +240,11 @@ const (
 // decide runs the global round at every change and at least once a second of
 // real time, since dwell, calendars and tariffs move with the clock alone.
 func (s *Server) decide(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.begun:
+	}
 	var warm *decide.Warm
 	var last time.Time
 	for {
