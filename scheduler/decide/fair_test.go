@@ -71,3 +71,31 @@ func TestTwinsStartInOrderOfArrival(t *testing.T) {
 		t.Errorf("jobs %v start, want 0, 1, 2 and the better 5", got)
 	}
 }
+
+// A floor is filled where it costs least against mining, from the first plan on.
+func TestFloorsTakeTheDevicesThatMineWorst(t *testing.T) {
+	p := floorProblem(0, 6)
+	p.Classes = append(p.Classes, Class{Devices: 2, IdleWatts: 15, Trainable: true})
+	p.Mining = append(p.Mining, MiningCell{Class: 1, GrossMicroPerHour: 20_000, WattsMeter: 170, Current: 2})
+	offers := p.Offers
+	p.Offers = nil
+	for _, o := range offers {
+		slow := o
+		slow.Class, slow.NetMicroPerHour, slow.WattsMeter = 1, 1_400, 269
+		p.Offers = append(p.Offers, o, slow)
+	}
+	if issues := Validate(&p); issues != nil {
+		t.Fatal(issues)
+	}
+	r, _ := Solve(&p, nil, Budget{})
+	mustVerify(t, &p, &r)
+	slow := 0
+	for _, f := range r.Plan.Jobs {
+		if f != None && p.Offers[f].Class == 1 {
+			slow++
+		}
+	}
+	if slow != 2 || len(placed(r)) != 5 {
+		t.Errorf("jobs %v, %d on the class that mines worst; gap %d ppm", placed(r), slow, r.GapPPM)
+	}
+}

@@ -36,6 +36,7 @@ func (b *Board) addQueued(j state.Job) {
 	bid := market.Bid(b.Policy, j.Spec)
 	pos := -1
 	why := workload.Why(workload.CodeNoModel)
+	local, bound := b.localNodes(j)
 	for ci := range b.classes {
 		c := b.classes[ci]
 		if c.kind != workload.GPU || c.key.noTrain || !b.eligible(j, c) {
@@ -46,7 +47,16 @@ func (b *Board) addQueued(j state.Job) {
 			why = workload.Why(workload.CodeNoProfile, workload.Name("model", string(c.key.model)))
 			continue
 		}
+		here := len(c.devices)
+		if bound {
+			here = b.countOn(c, local)
+		}
 		for _, w := range j.Spec.Gang.Widths() {
+			if bound && w > here && w <= len(c.devices) {
+				// Counted as placeable it would keep others out and never start.
+				why = workload.Why(workload.CodeDataLocal)
+				continue
+			}
 			if w > len(c.devices) {
 				if why.Code == workload.CodeNoModel {
 					why = workload.Why(workload.CodeNoFit, workload.Count("needs", int64(w)), workload.Count("best place has", int64(len(c.devices))))
@@ -63,7 +73,9 @@ func (b *Board) addQueued(j state.Job) {
 		b.waits[j.ID] = why
 		return
 	}
-	b.localise(pos, j)
+	if bound {
+		b.localise(pos, local)
+	}
 }
 
 // eligible reports whether a class's devices are of the kind the gang asks for.
@@ -113,13 +125,15 @@ func (b *Board) addRunning(j state.Job) {
 	b.addOffer(pos, ci, width, j.Spec.Gang.PerNode, money)
 }
 
-// protected reports whether a running job may not be preempted: inside its
-// protected time, still starting, or out of preemptions.
+// protected reports whether a running job may not be preempted: inside the
+// minimum dwell or its own protected time, still starting, or out of
+// preemptions. Without the dwell a job that has only just started would be
+// stopped again for any better idea of the next round.
 func (b *Board) protected(j state.Job, a state.Attempt) bool {
 	if a.Phase != workload.Running {
 		return true
 	}
-	if p := j.Spec.Limits.Protected; p > 0 && b.Now-a.Started < workload.Instant(p.Milliseconds()) {
+	if p := max(j.Spec.Limits.Protected, b.Cluster.MinDwell); p > 0 && b.Now-a.Started < workload.Instant(p.Milliseconds()) {
 		return true
 	}
 	if limit := j.Spec.Limits.Preemptions; limit > 0 {
@@ -177,28 +191,44 @@ func (b *Board) tenant(name workload.TenantName) int {
 	return len(b.tenants) - 1
 }
 
-// localise restricts a job that has run before to the nodes that may hold its
-// checkpoint, unless its directory lies under a path the site shares.
-func (b *Board) localise(pos int, j state.Job) {
+// localNodes are the nodes that may hold the checkpoint of a job that has run
+// before; bound is false where any node will do, because it has none or because
+// its directory lies under a path the site shares.
+func (b *Board) localNodes(j state.Job) (nodes []int, bound bool) {
 	if j.Spec.Checkpoint.Dir == "" || len(j.CheckpointNodes) == 0 {
-		return
+		return nil, false
 	}
 	for d := range b.Policy.OfKind(config.KindSite) {
 		for _, shared := range d.Site.SharedPaths {
 			if strings.HasPrefix(j.Spec.Checkpoint.Dir, strings.TrimSuffix(shared, "/")+"/") {
-				return
+				return nil, false
 			}
 		}
 	}
-	for len(b.Inventory.Local) <= pos {
-		b.Inventory.Local = append(b.Inventory.Local, nil)
-	}
-	nodes := []int{}
 	for _, n := range j.CheckpointNodes {
 		if at, ok := b.nodeAt[n]; ok {
 			nodes = append(nodes, at)
 		}
 	}
 	slices.Sort(nodes)
-	b.Inventory.Local[pos] = nodes
+	return nodes, true
+}
+
+// countOn counts the devices of a class on some nodes.
+func (b *Board) countOn(c class, nodes []int) int {
+	n := 0
+	for _, i := range c.devices {
+		if slices.Contains(nodes, b.Inventory.Devices[i].Node) {
+			n++
+		}
+	}
+	return n
+}
+
+// localise restricts a job to nodes.
+func (b *Board) localise(pos int, nodes []int) {
+	for len(b.Inventory.Local) <= pos {
+		b.Inventory.Local = append(b.Inventory.Local, nil)
+	}
+	b.Inventory.Local[pos] = append([]int{}, nodes...)
 }
