@@ -224,24 +224,19 @@ func (s *Server) observe(ctx context.Context) error {
 				s.log.Warn("quotes were not committed", "err", err)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		case <-policyChange(changed, s, v.Revision):
+		// A new policy wakes the feeds early; other changes do not concern them.
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
+				waiting = false
+			case <-changed:
+				changed = s.machine.Changed()
+				waiting = s.machine.View().Revision == v.Revision
+			}
 		}
 	}
-}
-
-// policyChange wakes the feeds early when a new policy is in force; other
-// changes do not concern them.
-func policyChange(changed <-chan struct{}, s *Server, revision int64) <-chan struct{} {
-	if s.machine.View().Revision != revision {
-		now := make(chan struct{})
-		close(now)
-		return now
-	}
-	return nil
 }
 
 // energySteps returns the sites whose price, now or within a day, is not what
@@ -294,6 +289,11 @@ const (
 // decide runs the global round at every change and at least once a second of
 // real time, since dwell, calendars and tariffs move with the clock alone.
 func (s *Server) decide(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.begun:
+	}
 	var warm *decide.Warm
 	var last time.Time
 	for {

@@ -58,6 +58,7 @@ type Config struct {
 
 	Clock  *MarketClock // default: the real clock
 	Replay bool         // recorded feeds are shifted onto the market clock
+	Held   bool         // decide nothing before Begin: who brings a fleet and its work in wants one first plan for all of it
 	Timers replica.Timers
 	// Snapshots says when the log is folded; tests use low thresholds.
 	Snapshots replica.Snapshots
@@ -92,6 +93,8 @@ type Server struct {
 	metrics                    *api.Metrics
 	restored                   chan struct{} // has room for one: a snapshot came from another server
 
+	begun chan struct{} // closed when rounds may be decided
+
 	mu     sync.Mutex
 	status policyStatus
 	feeds  map[string]string
@@ -116,8 +119,11 @@ func New(conf Config) (s *Server, err error) {
 		return nil, workload.Errorf(workload.Invalid, "a server with peers needs an etcd that all of them use").
 			Hint("give --etcd-endpoints; only a lone server may embed etcd")
 	}
-	s = &Server{conf: conf, log: conf.Log, clock: conf.Clock, hub: newHub(), feeds: map[string]string{}, restored: make(chan struct{}, 1),
+	s = &Server{conf: conf, log: conf.Log, clock: conf.Clock, hub: newHub(), feeds: map[string]string{}, restored: make(chan struct{}, 1), begun: make(chan struct{}),
 		poller: &feed.Poller{Replay: conf.Replay}, status: policyStatus{text: "not read yet", heard: time.Now()}}
+	if !conf.Held {
+		s.Begin()
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -443,3 +449,6 @@ func (s *Server) MarketNow() workload.Instant { return s.marketNow(s.machine.Vie
 // ever submitted.
 func (s *Server) HasPeople() bool { return len(s.machine.View().Bearers) > 0 }
 func (s *Server) HasJobs() bool   { return s.machine.View().NextJob > 1 }
+
+// Begin lets a server that was made Held decide. It is called once.
+func (s *Server) Begin() { close(s.begun) }

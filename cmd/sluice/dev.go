@@ -177,7 +177,7 @@ func (d *dev) prepare(fatal func(error)) error {
 	}
 	d.server, err = scheduler.New(scheduler.Config{
 		ID: "dev", Dir: filepath.Join(dir, "server"), GRPC: d.o.grpc, HTTP: d.o.http, Raft: "127.0.0.1:0", Bootstrap: true,
-		Volatile: d.o.dir == "", Clock: scheduler.NewMarketClock(base, d.o.speed), Replay: true, Timers: replica.LoneTimers(),
+		Volatile: d.o.dir == "", Clock: scheduler.NewMarketClock(base, d.o.speed), Replay: true, Held: true, Timers: replica.LoneTimers(),
 		Version: buildVersion(), Fatal: fatal, Log: d.log})
 	if err != nil {
 		return err
@@ -329,13 +329,18 @@ func (d *dev) populate(ctx context.Context, run func(func(context.Context) error
 	if err != nil {
 		return fl, err
 	}
-	err = d.server.WaitFor(ctx, func(v *state.View) bool {
-		return len(v.Devices) >= fl.devices && (fl.devices == 0 || v.Plan.ID > 0)
-	})
-	if err != nil || d.o.noJobs || d.o.nodes*d.o.gpus < 4 {
+	if err := d.server.WaitFor(ctx, func(v *state.View) bool { return len(v.Devices) >= fl.devices }); err != nil {
 		return fl, err
 	}
-	return fl, d.submitExamples(ctx)
+	if !d.o.noJobs && d.o.nodes > 0 {
+		if err := d.submitExamples(ctx); err != nil {
+			return fl, err
+		}
+	}
+	// Only now may be decided. A fleet that had begun to mine would keep the
+	// example jobs waiting until its minimum dwell is over.
+	d.server.Begin()
+	return fl, d.server.WaitFor(ctx, func(v *state.View) bool { return fl.devices == 0 || v.Plan.ID > 0 })
 }
 
 func (d *dev) submitExamples(ctx context.Context) error {
@@ -351,8 +356,8 @@ func (d *dev) submitExamples(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, _, err := d.server.Propose(ctx, state.Command{Actor: "dev", Submit: &state.JobSubmitted{Spec: spec, YAML: string(text)}}); err != nil {
-			return err
+		if _, _, err := d.server.Propose(ctx, state.Command{Actor: "dev", Submit: &state.JobSubmitted{Spec: spec, YAML: string(text)}}); err != nil && workload.KindOf(err) != workload.Invalid {
+			return err // a fleet of a few devices has no room for every example
 		}
 	}
 	return nil

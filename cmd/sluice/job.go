@@ -67,7 +67,7 @@ func jobList(a *app, currency *string) list[*sluicev1.Job] {
 			{name: "phase", head: "PHASE", cell: job.GetPhase, colour: func(j job) colour { return useColour(j.GetPhase()) }},
 			{name: "gpus", head: "GPUS", num: job.GetGpus},
 			{name: "width", head: "HOLDS", num: job.GetWidth},
-			{name: "bid", head: "BID CUR/GPU-h", csv: "bid_micro_per_hour", num: job.GetBidMicroPerHour, cell: func(j job) string { return workload.Decimal(j.GetBidMicroPerHour(), 2) }},
+			{name: "bid", head: "BID CUR/GPU-h", csv: "bid_micro_per_hour", num: job.GetBidMicroPerHour, cell: func(j job) string { return workload.Decimal(j.GetBidMicroPerHour(), 4) }},
 			{name: "submitted", head: "SUBMITTED", cell: func(j job) string { return a.at(j.GetSubmittedMs()) }, raw: func(j job) string { return stamp(j.GetSubmittedMs()) }},
 			{name: "reason", head: "REASON", cell: func(j job) string { return dash(j.GetReason().GetCode()) }, raw: func(j job) string { return j.GetReason().GetCode() }},
 			{name: "started", head: "STARTED", wide: true, cell: func(j job) string { return a.at(j.GetStartedMs()) }, raw: func(j job) string { return stamp(j.GetStartedMs()) }},

@@ -58,7 +58,7 @@ func (a *app) showPlan(e edit, p *sluicev1.PolicyPlan, advise bool) {
 	}
 	displaced := "no job"
 	if len(p.GetDisplaced()) > 0 {
-		displaced = strings.Join(p.GetDisplaced(), ", ")
+		displaced = "job " + strings.Join(p.GetDisplaced(), ", job ")
 	}
 	l.add("displaced", "%s", displaced)
 	for _, t := range p.GetTargets() {

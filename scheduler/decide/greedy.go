@@ -36,6 +36,7 @@ type candidate struct {
 	job    int
 	rank   float64 // surplus per device at the posted prices
 	offers []int   // by falling surplus
+	near   int     // leading offers that the prices cannot tell apart
 }
 
 // candidates lists the jobs whose best offer pays at the prices, best first.
@@ -78,8 +79,12 @@ func (g *pricer) candidates(lead float64) []candidate {
 		}
 		slices.SortStableFunc(list, func(a, b scored) int { return cmp.Compare(b.v, a.v) })
 		c := candidate{job: j, rank: list[0].v / float64(p.Offers[list[0].f].Width)}
-		for _, x := range list {
+		for i, x := range list {
 			c.offers = append(c.offers, x.f)
+			width := float64(p.Offers[x.f].Width)
+			if i == c.near && c.rank-x.v/width <= float64(0.05*g.scale[p.Offers[x.f].Class]) {
+				c.near++
+			}
 		}
 		if p.Offers[list[0].f].Width >= 16 {
 			c.rank = float64(c.rank * lead)
@@ -128,9 +133,12 @@ func (s *state) fillFloors() {
 				v float64
 			}
 			var list []entry
+			mines := in.bestMining()
 			for f, o := range p.Offers {
 				if s.offer[o.Job] == None && in.usable[f] && seen(in.scope[o.Class], r) {
-					list = append(list, entry{f, float64(in.value[f]) / float64(max(1, in.offerRow(r, f)))})
+					// The loss is against what the devices would mine.
+					loss := float64(in.value[f]) - float64(o.Width)*float64(mines[o.Class])
+					list = append(list, entry{f, loss / float64(max(1, in.offerRow(r, f)))})
 				}
 			}
 			slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(b.v, a.v) })
@@ -144,6 +152,18 @@ func (s *state) fillFloors() {
 			}
 		}
 	}
+}
+
+// bestMining is what a device of each class is worth on its best open cell, 0
+// where parking is better.
+func (in *instance) bestMining() []int64 {
+	best := make([]int64, len(in.p.Classes))
+	for k, m := range in.p.Mining {
+		if in.limit[k] > 0 {
+			best[m.Class] = max(best[m.Class], in.keep[k])
+		}
+	}
+	return best
 }
 
 func seen(list []int, x int) bool {

@@ -66,7 +66,10 @@ func (im *improver) inserts(order []candidate) {
 				break
 			}
 			if s.offer[c.job] == f {
-				break // worse offers follow
+				if i+1 >= c.near {
+					break // worse offers follow
+				}
+				continue
 			}
 			if im.trial(func() bool { return im.insert(c.job, f) }) {
 				break

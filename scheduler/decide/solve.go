@@ -83,6 +83,7 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	if in.total <= tinyFleet {
 		s, complete, work.Nodes = exact(s, b.Nodes)
 	}
+	s.firstComeFirst()
 	// 5. Prices again where the plan misses targets: the proof is about profit
 	// given that shortfall.
 	short := s.shorts()
@@ -101,6 +102,9 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	r := report(in, s, &duals, short, stage, complete)
 	r.Work = work
 	next := &Warm{duals: duals, plan: r.Plan, shorts: short, shape: shapeOf(in.p)}
+	if anyPositive(short) {
+		next.room = in.roomOf()
+	}
 	return r, next
 }
 
@@ -130,6 +134,9 @@ func hold(in *instance, w *Warm) (Result, bool) {
 		if v > w.short(t) {
 			return Result{}, false
 		}
+	}
+	if anyPositive(short) && w.roomier(in) {
+		return Result{}, false
 	}
 	duals := w.duals.clone()
 	in.repair(&duals)

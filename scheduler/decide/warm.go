@@ -15,6 +15,7 @@ type Warm struct {
 	plan   Plan
 	shorts []int64
 	shape  []int
+	room   []int64 // what shortfalls stood against; nil where there were none
 }
 
 type warmJSON struct {
@@ -22,11 +23,12 @@ type warmJSON struct {
 	Plan   Plan    `json:"plan"`
 	Shorts []int64 `json:"shorts"`
 	Shape  []int   `json:"shape"`
+	Room   []int64 `json:"room,omitempty"`
 }
 
 // MarshalJSON writes the state for the next round.
 func (w *Warm) MarshalJSON() ([]byte, error) {
-	return json.Marshal(warmJSON{w.duals, w.plan, w.shorts, w.shape})
+	return json.Marshal(warmJSON{w.duals, w.plan, w.shorts, w.shape, w.room})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote. Figures that make no sense only
@@ -36,7 +38,7 @@ func (w *Warm) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &x); err != nil {
 		return err
 	}
-	*w = Warm{x.Duals, x.Plan, x.Shorts, x.Shape}
+	*w = Warm{x.Duals, x.Plan, x.Shorts, x.Shape, x.Room}
 	return nil
 }
 
@@ -92,4 +94,56 @@ func (w *Warm) short(tier int) int64 {
 func (d Duals) clone() Duals {
 	return Duals{Class: append([]int64{}, d.Class...), Zone: append([]int64{}, d.Zone...),
 		Row: append([]int64{}, d.Row...), Place: append([]int64{}, d.Place...), Moves: d.Moves}
+}
+
+// roomOf lists what limits a plan, each so that more is more freedom. A plan
+// that misses a target is as good as any only while nothing of it grows: the
+// proof of a held plan speaks of profit at that shortfall, not of the shortfall.
+func (in *instance) roomOf() []int64 {
+	p := in.p
+	out := make([]int64, 0, len(p.Mining)+2*len(p.Jobs)+len(p.Classes)+len(p.Zones)+len(p.Rows)+len(p.Offers))
+	for k := range p.Mining {
+		out = append(out, -in.lock[k])
+	}
+	flag := func(b bool) {
+		n := int64(0)
+		if b {
+			n = 1
+		}
+		out = append(out, n)
+	}
+	for j := range p.Jobs {
+		flag(!in.must[j])
+		flag(p.Jobs[j].Current == None) // one that ended left its devices
+	}
+	for f := range p.Offers {
+		flag(in.usable[f])
+	}
+	for _, c := range p.Classes {
+		out = append(out, c.Devices)
+	}
+	for _, w := range in.capZ {
+		if w < 0 {
+			w = math.MaxInt64 // no cap
+		}
+		out = append(out, w)
+	}
+	for _, r := range p.Rows {
+		out = append(out, r.Limit)
+	}
+	return out
+}
+
+// roomier reports whether a shortfall of the last plan may be avoidable by now.
+func (w *Warm) roomier(in *instance) bool {
+	now := in.roomOf()
+	if len(now) != len(w.room) || in.p.Policy.MaxMoves > 0 {
+		return true
+	}
+	for i := range now {
+		if now[i] > w.room[i] {
+			return true
+		}
+	}
+	return false
 }

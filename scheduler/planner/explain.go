@@ -204,7 +204,7 @@ func (r *Round) whyNot(ci int, own market.Money, assigned workload.Use, alt Alte
 		}
 	}
 	if assigned.Kind == workload.Training {
-		return workload.Why(workload.CodeJob, workload.Count("job", int64(assigned.Job)), workload.RateOf("gain", gain))
+		return r.whyKept(ci, assigned.Job, gain)
 	}
 	return workload.Why(r.limit(ci, alt.Use.Kind != workload.Parked), workload.RateOf("gain", gain))
 }

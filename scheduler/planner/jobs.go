@@ -175,13 +175,15 @@ func (b *Board) addRunning(j state.Job) {
 	b.addOffer(pos, ci, width, j.Spec.Gang.PerNode, money)
 }
 
-// protected reports whether a running job may not be preempted: inside its
-// protected time, still starting, or out of preemptions.
+// protected reports whether a running job may not be preempted: inside the
+// minimum dwell or its own protected time, still starting, or out of
+// preemptions. Without the dwell a job that has only just started would be
+// stopped again for any better idea of the next round.
 func (b *Board) protected(j state.Job, a state.Attempt) bool {
 	if a.Phase != workload.Running {
 		return true
 	}
-	if p := j.Spec.Limits.Protected; p > 0 && b.Now-a.Started < workload.Instant(p.Milliseconds()) {
+	if p := max(j.Spec.Limits.Protected, b.Cluster.MinDwell); p > 0 && b.Now-a.Started < workload.Instant(p.Milliseconds()) {
 		return true
 	}
 	if limit := j.Spec.Limits.Preemptions; limit > 0 {

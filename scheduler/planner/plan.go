@@ -211,8 +211,7 @@ func (r *Round) addStarts(p *state.Plan, groups map[workload.DeviceID]int) {
 			continue
 		}
 		o := b.offers[r.Placed.Uses[r.Jobs[pos][0]].Index]
-		st := state.Start{Job: id, Reason: workload.Why(workload.CodeJob,
-			workload.RateOf("pays", o.money.Gross), workload.RateOf("energy", o.money.Energy), workload.Count("devices", int64(o.width)))}
+		st := state.Start{Job: id, Reason: r.whyTrains(o)}
 		for _, i := range r.Jobs[pos] {
 			dev := b.devices[i]
 			if g := groups[dev]; g > 0 {

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-project/sluice/scheduler/config"
@@ -208,4 +209,64 @@ func (b *Board) zoneName(z int) string {
 		name += "/" + string(k.rack)
 	}
 	return name
+}
+
+// whyTrains says why a gang gets devices of a class: it pays best there, or a
+// target asks for it at a loss against the better use.
+func (r *Round) whyTrains(o offer) workload.Reason {
+	figures := []workload.Figure{workload.RateOf("pays", o.money.Gross), workload.RateOf("energy", o.money.Energy), workload.Count("devices", int64(o.width))}
+	other, net := r.Board.bestOther(o.class, decide.Use{Kind: decide.UseJob, Index: decide.None})
+	if less := net - o.money.Net(); less > 0 {
+		if target := r.floorOver(o.class, int64(o.width)); target != "" {
+			return workload.Why(workload.CodeTarget, append(figures, workload.Name("target", target), workload.Name("instead of", r.Board.nameOf(other)),
+				workload.RateOf("gives up", less))...)
+		}
+	}
+	return workload.Why(workload.CodeJob, figures...)
+}
+
+// floorOver names the target that would be missed, or missed by more, without a
+// job of that width on the class; empty when none would.
+func (r *Round) floorOver(ci int, width int64) string {
+	b := r.Board
+	trainable := int64(0)
+	for _, c := range b.Problem.Classes {
+		if c.Trainable {
+			trainable += c.Devices
+		}
+	}
+	for _, rep := range r.Result.Targets {
+		row, n := b.Problem.Rows[rep.Row], b.rows[rep.Row]
+		if n.kind != config.KindTarget || row.Kind != decide.RowAIShare || row.Sense != decide.AtLeast {
+			continue
+		}
+		if len(row.Classes) > 0 && !slices.Contains(row.Classes, ci) {
+			continue
+		}
+		if rep.Code != decide.TargetNotBinding || rep.AchievedPPM-width*int64(workload.One)/max(trainable, 1) < rep.WantedPPM {
+			return n.name
+		}
+	}
+	return ""
+}
+
+// whyKept says why a device stays with its job while another use pays more.
+func (r *Round) whyKept(ci int, job workload.JobID, gain workload.Rate) workload.Reason {
+	b := r.Board
+	figures := []workload.Figure{workload.Count("job", int64(job)), workload.RateOf("gain", gain)}
+	pos, ok := b.jobAt[job]
+	if !ok || b.Problem.Jobs[pos].Current == decide.None {
+		return workload.Why(workload.CodeJob, figures...)
+	}
+	width := b.Problem.Offers[b.Problem.Jobs[pos].Current].Width
+	switch target := r.floorOver(ci, width); {
+	case target != "":
+		return workload.Why(workload.CodeTarget, append(figures, workload.Name("target", target))...)
+	case b.Problem.Jobs[pos].Protected:
+		return workload.Why(workload.CodeDwell, figures...)
+	case r.Result.Stage == decide.StageHeld:
+		return workload.Why(workload.CodeHeld, figures...)
+	}
+	return workload.Why(workload.CodeStable, append(figures, workload.Amount("stopping costs", workload.Money(b.Problem.Jobs[pos].KillMicro)),
+		workload.Span("horizon", b.Cluster.Horizon))...)
 }
