@@ -167,7 +167,7 @@ func (d *dev) prepare(fatal func(error)) error {
 	if err := d.writeSeries(); err != nil {
 		return err
 	}
-	if d.pool, err = practice.NewPool(practice.PoolConfig{ShareEvery: 10 * time.Second, Seed: 1}); err != nil {
+	if d.pool, err = practice.NewPool(practice.PoolConfig{ShareEvery: 5 * time.Second, Seed: 1}); err != nil {
 		return err
 	}
 	d.onClose(func() error { d.pool.Close(); return nil })

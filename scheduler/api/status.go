@@ -23,8 +23,11 @@ func (o *operator) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) 
 		AllMining: &sluicev1.MoneyPerHour{}, AllParked: &sluicev1.MoneyPerHour{},
 	}
 	o.describeGroup(ctx, m)
-	if v.Book != nil {
-		m.AllMining.Net, m.AllParked.Net = int64(v.Book.Base.AllMining), int64(v.Book.Base.AllParked)
+	if info.Round != nil {
+		mining, parked := info.Round.Board.Counterfactuals()
+		m.AllMining, m.AllParked = perHour(mining.Revenue, mining.Energy), perHour(parked.Revenue, parked.Energy)
+	} else if v.Book != nil { // no plan of our own: the standing figures of the books, whole
+		m.AllMining, m.AllParked = wholeNet(v.Book.Base.AllMining), wholeNet(v.Book.Base.AllParked)
 	}
 	if info.Round != nil {
 		m.Targets = targets(info.Round.Targets())
@@ -92,6 +95,12 @@ func siteCap(v *state.View, r *planner.Round, name workload.SiteName) int64 {
 		return doc.Power.Cap
 	}
 	return -1
+}
+
+// wholeNet shows a net of which no more is known as revenue or as cost, so that
+// the three figures add up.
+func wholeNet(net workload.Rate) *sluicev1.MoneyPerHour {
+	return perHour(max(net, 0), max(-net, 0))
 }
 
 func jobCounts(v *state.View) *sluicev1.JobCounts {

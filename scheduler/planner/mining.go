@@ -111,25 +111,37 @@ func (b *Board) miningMoney(c *class, o market.Option) (market.Money, bool) {
 	return market.MiningMoney(o, price, haircut, c.pue, b.sites[c.site].micro), ok
 }
 
+// Flow is revenue and energy cost per hour.
+type Flow struct{ Revenue, Energy workload.Rate }
+
+// Net is what is left.
+func (f Flow) Net() workload.Rate { return f.Revenue - f.Energy }
+
 // Baseline is what two simpler rules would net now with the same devices: mine
 // the best coin always, and park always.
 func (b *Board) Baseline() (allMining, allParked workload.Rate) {
-	best := make([]workload.Rate, len(b.classes))
+	mining, parked := b.Counterfactuals()
+	return mining.Net(), parked.Net()
+}
+
+// Counterfactuals are the flows of both rules.
+func (b *Board) Counterfactuals() (allMining, allParked Flow) {
+	best := make([]Flow, len(b.classes))
+	for i, c := range b.classes {
+		best[i] = Flow{Energy: c.idle.Energy} // what cannot mine is parked
+	}
 	seen := make([]bool, len(b.classes))
 	for i, c := range b.cells {
-		net := c.money.Gross - c.money.Energy
-		if !b.Problem.Mining[i].Banned && (!seen[c.class] || net > best[c.class]) {
-			best[c.class], seen[c.class] = net, true
+		f := Flow{c.money.Gross, c.money.Energy}
+		if !b.Problem.Mining[i].Banned && (!seen[c.class] || f.Net() > best[c.class].Net()) {
+			best[c.class], seen[c.class] = f, true
 		}
 	}
 	for i, c := range b.classes {
 		n := workload.Rate(len(c.devices))
-		allParked -= n * c.idle.Energy
-		if seen[i] {
-			allMining += n * best[i]
-		} else {
-			allMining -= n * c.idle.Energy
-		}
+		allParked.Energy += n * c.idle.Energy
+		allMining.Revenue += n * best[i].Revenue
+		allMining.Energy += n * best[i].Energy
 	}
 	return allMining, allParked
 }
