@@ -42,6 +42,7 @@ type Board struct {
 	// forced are devices that must park; fixed are left alone, with why nothing
 	// may be decided for them. A device is in one of them at most. mates are the
 	// fixed ones that stand aside only because a device of their gang does.
+	lifted []bool // by class: a newly queued job may break the dwell of its devices
 	forced map[workload.DeviceID]workload.Reason
 	fixed  map[workload.DeviceID]workload.Reason
 	mates  map[workload.DeviceID]bool

@@ -115,22 +115,22 @@ func (b *Board) dwells(d state.Device) bool {
 		b.Now-d.AssignedAt < workload.Instant(b.Cluster.MinDwell.Milliseconds())
 }
 
-// liftDwell frees the miners of every class that a newly queued job could run
+// liftDwell frees the devices of every class that a newly queued job could run
 // on: dwell keeps prices from moving a device to and fro, and is no reason to
 // let a job wait. Once the job has been answered, it holds again.
 func (b *Board) liftDwell() {
-	lifted := make([]bool, len(b.classes))
+	b.lifted = make([]bool, len(b.classes))
 	for _, id := range b.live {
 		j := b.View.Jobs[id]
 		if j.Phase != workload.Queued || answered(j.Reason.Code) || j.NotBefore > b.Wall {
 			continue
 		}
 		for ci, c := range b.classes {
-			lifted[ci] = lifted[ci] || c.kind == workload.GPU && !c.key.noTrain && b.eligible(j, c)
+			b.lifted[ci] = b.lifted[ci] || c.kind == workload.GPU && !c.key.noTrain && b.eligible(j, c)
 		}
 	}
 	for i := range b.Inventory.Devices {
-		if d := &b.Inventory.Devices[i]; lifted[d.Class] {
+		if d := &b.Inventory.Devices[i]; b.lifted[d.Class] {
 			d.Dwell = false
 		}
 	}

@@ -166,7 +166,7 @@ func (b *Board) addRunning(j state.Job) {
 	if every := j.Spec.Checkpoint.Every; every > 0 {
 		lost += money.Gross.Over(every.Milliseconds()/2, workload.Up)
 	}
-	job := decide.Job{KillMicro: min(int64(lost), maxBidMicro) * int64(width), Current: len(b.offers), Protected: b.protected(j, a)}
+	job := decide.Job{KillMicro: min(int64(lost), maxBidMicro) * int64(width), Current: len(b.offers), Protected: b.protected(j, a, ci)}
 	for node, n := range on { // sorted below
 		job.On = append(job.On, decide.NodeUse{Node: node, Devices: n})
 	}
@@ -175,15 +175,19 @@ func (b *Board) addRunning(j state.Job) {
 	b.addOffer(pos, ci, width, j.Spec.Gang.PerNode, money)
 }
 
-// protected reports whether a running job may not be preempted: inside the
-// minimum dwell or its own protected time, still starting, or out of
-// preemptions. Without the dwell a job that has only just started would be
-// stopped again for any better idea of the next round.
-func (b *Board) protected(j state.Job, a state.Attempt) bool {
+// protected reports whether a running job may not be preempted: inside its own
+// protected time, still starting, out of preemptions, or inside the minimum
+// dwell with no new job to make room for. Without the dwell a job that has only
+// just started would be stopped again for any better idea of the next round.
+func (b *Board) protected(j state.Job, a state.Attempt, class int) bool {
 	if a.Phase != workload.Running {
 		return true
 	}
-	if p := max(j.Spec.Limits.Protected, b.Cluster.MinDwell); p > 0 && b.Now-a.Started < workload.Instant(p.Milliseconds()) {
+	hold := j.Spec.Limits.Protected
+	if !b.lifted[class] {
+		hold = max(hold, b.Cluster.MinDwell)
+	}
+	if b.Now-a.Started < workload.Instant(hold.Milliseconds()) {
 		return true
 	}
 	if limit := j.Spec.Limits.Preemptions; limit > 0 {
