@@ -142,7 +142,7 @@ func (s *Server) followPolicy(ctx context.Context) error {
 // Pace of looking at the policy store: after a failure, and while it is quiet,
 // so that its loss is noticed when nobody changes policy.
 const (
-	policyRetry = 500 * time.Millisecond
+	policyRetry = 250 * time.Millisecond
 	policyProbe = 5 * time.Second
 )
 

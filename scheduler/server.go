@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -92,6 +93,7 @@ type Server struct {
 	peers                      peerConns
 	metrics                    *api.Metrics
 	restored                   chan struct{} // has room for one: a snapshot came from another server
+	restores                   atomic.Uint64 // how many did
 
 	begun chan struct{} // closed when rounds may be decided
 
@@ -230,8 +232,16 @@ func entropy(n int) string {
 	return hex.EncodeToString(b)
 }
 
+// storeTimeout bounds a call to etcd. A command line asks three servers in turn
+// before it gives up, which shall not keep a person for more than five seconds;
+// a write that was late all the same may be made again.
+const storeTimeout = 1500 * time.Millisecond
+
 func (s *Server) openPolicy() error {
 	opts := s.conf.Etcd
+	if opts.Timeout <= 0 {
+		opts.Timeout = storeTimeout
+	}
 	if len(opts.Endpoints) == 0 {
 		embedded, err := etcd.Embed(filepath.Join(s.conf.Dir, "etcd"), etcd.EmbedOptions{Volatile: s.conf.Volatile})
 		if err != nil {
@@ -274,6 +284,7 @@ func (s *Server) openReplica() error {
 }
 
 func (s *Server) onRestore(uint64) {
+	s.restores.Add(1)
 	select {
 	case s.restored <- struct{}{}:
 	default:

@@ -23,7 +23,7 @@ const leasedJob = `kind: Job
 name: leased
 gang: {gpus: 1, models: [RTX 3080]}
 run: {command: [sleep, "100000"]}
-checkpoint: {signal: SIGTERM, grace: 1s, dir: "ckpt/{job}"}
+checkpoint: {signal: SIGTERM, grace: 1s}
 value: {bid: 2.00 USD/GPU-h}
 limits: {attempts: 5, lease: 3s}
 `

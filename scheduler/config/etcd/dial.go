@@ -11,6 +11,8 @@ import (
 	"github.com/sluice-project/sluice/workload"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Options say where etcd is and as whom to speak to it.
@@ -50,6 +52,10 @@ func Dial(o Options) (*Source, error) {
 		Endpoints: o.Endpoints, TLS: security, Username: o.Username, Password: o.Password,
 		DialTimeout: o.Timeout, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: o.Timeout,
 		MaxUnaryRetries: 3, RejectOldCluster: false, Logger: zap.NewNop(),
+		// gRPC's own back-off grows to two minutes, for which policy would stay
+		// frozen after etcd has come back.
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: o.Timeout,
+			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 300 * time.Millisecond}})},
 	})
 	if err != nil {
 		return nil, workload.Errorf(workload.Unavailable, "reach etcd at %s: %w", strings.Join(o.Endpoints, ", "), err)
