@@ -184,11 +184,6 @@ func TestLeaderKilled(t *testing.T) {
 		}
 		writes = append(writes, time.Since(began))
 		ids = append(ids, id)
-		if a := <-during; a.code == 0 {
-			ids = append(ids, strings.TrimSpace(a.out))
-		} else {
-			t.Errorf("kill %d: a submission through the command line did not survive: exit code %d: %s", n, a.code, a.err)
-		}
 		poll(t, 15*time.Second, "both agents speak to the new leader", func() (bool, string) {
 			var state string
 			for _, s := range others {
@@ -207,6 +202,11 @@ func TestLeaderKilled(t *testing.T) {
 			return false, state
 		})
 		agents = append(agents, time.Since(began))
+		if a := <-during; a.code == 0 {
+			ids = append(ids, strings.TrimSpace(a.out))
+		} else {
+			t.Errorf("kill %d: a submission through the command line did not survive: exit code %d: %s", n, a.code, a.err)
+		}
 		if after := steady(); !sameWork(before, after) {
 			t.Fatalf("kill %d: workloads changed from\n%v to\n%v", n, before, after)
 		}

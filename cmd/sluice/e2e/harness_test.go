@@ -24,6 +24,9 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// The tests wait for leases and elections most of the time: more of them than
+	// cores may run at once.
+	flag.Set("test.parallel", "4")
 	os.Exit(buildAndRun(m))
 }
 
