@@ -49,7 +49,9 @@ func (g *testGroup) start(id string, join ...string) *Server {
 	g.t.Helper()
 	s, err := New(Config{ID: id, Dir: filepath.Join(g.dir, id), GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Raft: "127.0.0.1:0",
 		CADir: filepath.Join(g.dir, "ca"), Bootstrap: len(join) == 0, Join: join, Etcd: etcd.Options{Endpoints: []string{g.store}},
-		Timers:    replica.ShippedTimers(),
+		// Patient, as entries of 2 MiB take their time where the race detector
+		// looks on.
+		Timers:    replica.Timers{Heartbeat: time.Second, Election: time.Second, Lease: time.Second, Commit: 25 * time.Millisecond},
 		Snapshots: replica.Snapshots{Interval: 20 * time.Millisecond, Threshold: 8, Trailing: 2},
 		Fatal:     func(err error) { g.t.Errorf("server %s: %v", id, err) }})
 	if err != nil {
@@ -83,6 +85,9 @@ func (g *testGroup) await(what string, ok func() bool) {
 // A server that joins when most of the log has been folded away gets its state
 // as a snapshot and the history from the others, and can then recompute all.
 func TestJoinerBySnapshotHasWholeHistory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 20 MiB to each of four servers")
+	}
 	g := newTestGroup(t)
 	ctx := t.Context()
 	s1 := g.start("s1")
@@ -104,7 +109,7 @@ func TestJoinerBySnapshotHasWholeHistory(t *testing.T) {
 	// The log lets go of what a snapshot holds by whole files of 16 MiB only: it
 	// takes that much for the beginning to be gone.
 	bulk := strings.Repeat("# refused, and recorded all the same\n", 2<<20/37)
-	for range 10 {
+	for range 9 {
 		spec := workload.Spec{Name: "bulk", Gang: workload.Gang{GPUs: 1}, Run: workload.Run{Command: []string{"true"}}}
 		_, _, err := s1.Propose(ctx, state.Command{Actor: "test", Submit: &state.JobSubmitted{Spec: spec, YAML: bulk}})
 		if workload.KindOf(err) != workload.Invalid {

@@ -235,7 +235,7 @@ func entropy(n int) string {
 // storeTimeout bounds a call to etcd. A command line asks three servers in turn
 // before it gives up, which shall not keep a person for more than five seconds;
 // a write that was late all the same may be made again.
-const storeTimeout = 1500 * time.Millisecond
+const storeTimeout = 1200 * time.Millisecond
 
 func (s *Server) openPolicy() error {
 	opts := s.conf.Etcd

@@ -222,6 +222,9 @@ func TestLeaderKilled(t *testing.T) {
 	if p := spreadOf(writes); p.max > 5*time.Second {
 		t.Errorf("a write took %s", p.max)
 	}
+	if p := spreadOf(agents); p.max > 8*time.Second {
+		t.Errorf("agents were without a leader for %s", p.max)
+	}
 
 	seen := map[string]bool{}
 	for _, id := range ids {
