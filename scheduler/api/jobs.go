@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -59,7 +60,7 @@ func (o *operator) submitJob(ctx context.Context, req *sluicev1.SubmitJobRequest
 	}
 	v := o.core.View()
 	if err := checkJob(v, spec); err != nil {
-		return nil, err
+		return nil, placed(file, req.GetDocument(), err)
 	}
 	if req.GetDryRun() {
 		full := spec.Default()
@@ -76,6 +77,19 @@ func (o *operator) submitJob(ctx context.Context, req *sluicev1.SubmitJobRequest
 		m.Job = job(v, j)
 	}
 	return m, nil
+}
+
+// placed gives the error about a path of a job its place in the document.
+func placed(file, document string, err error) error {
+	path, text, ok := strings.Cut(err.Error(), ": ")
+	if !ok || strings.ContainsAny(path, " /") {
+		return err
+	}
+	at := config.LocateJob(file, []byte(document), path, text)
+	if at == nil {
+		return err
+	}
+	return workload.Errorf(workload.KindOf(err), "%s", at).Hint("%s", workload.NextOf(err))
 }
 
 // checkJob refuses early what could never run; applying the command decides.

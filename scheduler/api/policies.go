@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -72,7 +73,8 @@ func readChange(v *state.View, file, document string, remove []string) (change, 
 		}
 		for i, d := range docs {
 			if text := planner.Unsupported(d); text != "" {
-				return c, workload.Errorf(workload.Invalid, "%s: %s: %s", file, d.Key(), text)
+				at := config.Locate(file, []byte(document), d.Key(), "", text)
+				return c, workload.Errorf(workload.Invalid, "%s", cmp.Or(at, error(workload.Errorf(workload.Invalid, "%s: %s: %s", file, d.Key(), text))))
 			}
 			c.edits = append(c.edits, config.Edit{Put: &docs[i]})
 			c.kinds = append(c.kinds, string(d.Kind))
@@ -91,12 +93,12 @@ func readChange(v *state.View, file, document string, remove []string) (change, 
 	}
 	c.after = v.Policy.With(c.edits...)
 	c.diff = config.Diff(v.Policy, c.after)
-	return c, c.check(v.Policy, file)
+	return c, c.check(v.Policy, file, document)
 }
 
 // check reports what the edit would break: faults of the documents it touches,
 // and those that others would only then have.
-func (c change) check(before *config.Set, file string) error {
+func (c change) check(before *config.Set, file, document string) error {
 	touched := map[config.Key]bool{}
 	for _, e := range c.edits {
 		touched[e.Key()] = true
@@ -109,7 +111,11 @@ func (c change) check(before *config.Set, file string) error {
 	next := ""
 	for _, i := range config.Validate(c.after) {
 		if touched[i.Document] || !old[i] {
-			texts = append(texts, file+": "+i.String())
+			text := file + ": " + i.String()
+			if at := config.Locate(file, []byte(document), i.Document, i.Path, i.Text); at != nil {
+				text = at.Error()
+			}
+			texts = append(texts, text)
 			if next == "" {
 				next = i.Next
 			}

@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// decimals is a micro amount as the pages write it, rounded half away from zero
+// is not needed: the test compares to the digit before the last.
+func decimals(micro int64, digits int) string {
+	sign := ""
+	if micro < 0 {
+		sign, micro = "\u2212", -micro
+	}
+	s := fmt.Sprintf("%d.%06d", micro/1_000_000, micro%1_000_000)
+	return sign + s[:len(s)-6+digits]
+}
+
+// A newcomer's first look in a real browser.
+func TestBrowserShowsTheDemo(t *testing.T) {
+	d := startDemo(t)
+	d.write("steady.yaml", tariff("0.03"))
+	d.must("", "policy", "apply", "-f", "steady.yaml", "--yes")
+	d.settled(t, 3, 17)
+	if code, head, body := d.rest(t, "GET", "/", "", ""); code != http.StatusOK || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") ||
+		strings.Contains(string(body), d.ready.Env["SLUICE_TOKEN"]) {
+		t.Errorf("page: %d, policy %q", code, head.Get("Content-Security-Policy"))
+	}
+	p := openChromium(t, d.home)
+	p.look(1440, 1000, "light")
+	began := time.Now()
+	p.open(d.ready.HTTP + "/#token=" + d.ready.Env["SLUICE_TOKEN"])
+	p.until("the fleet page is drawn", "document.querySelector('.kpis') && document.querySelector('[role=application]')")
+	figure(t, "fleet page drawn %.2f s after it was opened", time.Since(began).Seconds())
+	if at := p.text("location.href"); strings.Contains(at, "token") || strings.Contains(at, "#") {
+		t.Errorf("the address bar shows %s", at)
+	}
+	// The figures are those of the interface.
+	var shown string
+	poll(t, 20*time.Second, "the page shows the figures of the interface", func() (bool, string) {
+		s := d.status()
+		shown = p.text("document.querySelector('.kpis').innerText")
+		want := []string{decimals(s.MoneyPerHour.Net, 2), decimals(s.MoneyPerHour.Revenue, 2), decimals(-s.MoneyPerHour.Energy, 2), "3 of 16", "18.8"}
+		for _, w := range want {
+			if !strings.Contains(shown, w) {
+				return false, "no " + w + " in " + shown
+			}
+		}
+		return true, ""
+	})
+	p.checkHeatMap(t, d)
+	p.shot("fleet-light")
+	p.look(1440, 1000, "dark")
+	p.until("dark colours", "getComputedStyle(document.body).backgroundColor === 'rgb(13, 15, 18)'")
+	p.shot("fleet-dark")
+	p.checkPhone(t, "fleet-390")
+	p.checkWhy(t, d)
+	p.checkSubmit(t, d)
+	for _, bad := range p.wrong() {
+		t.Errorf("the page reports: %.400s", bad)
+	}
+	d.stop(t)
+}
+
+// checkHeatMap walks the map with the keyboard: every device has a row.
+func (p *page) checkHeatMap(t *testing.T, d *demo) {
+	t.Helper()
+	// Racks may be closed.
+	p.eval("document.querySelectorAll('.labels button[aria-expanded=false]').forEach((b) => b.click())", nil)
+	p.eval("document.querySelector('[role=application]').focus()", nil)
+	seen := map[string]bool{}
+	p.key("Home")
+	for range 40 {
+		p.key("ArrowDown")
+		said := p.text("document.querySelector('.hm [aria-live]').innerText")
+		id, _, _ := strings.Cut(said, ",")
+		seen[id] = true
+	}
+	p.key("Home")
+	id, _, _ := strings.Cut(p.text("document.querySelector('.hm [aria-live]').innerText"), ",")
+	seen[id] = true
+	for _, g := range d.gpus() {
+		if !seen[g.ID] {
+			t.Errorf("the heat map has no row for %s; it has %v", g.ID, seen)
+		}
+	}
+}
+
+// checkPhone: at 390 px nothing scrolls sideways.
+func (p *page) checkPhone(t *testing.T, name string) {
+	t.Helper()
+	p.look(390, 844, "light")
+	p.until("the phone's layout", "innerWidth === 390")
+	var wide int
+	p.eval("document.scrollingElement.scrollWidth - innerWidth", &wide)
+	if wide > 0 {
+		t.Errorf("%s: the page is %d px wider than a phone", name, wide)
+	}
+	p.shot(name)
+	p.look(1440, 1000, "light")
+}
+
+// checkWhy opens a device from the map and holds its page against explain.
+func (p *page) checkWhy(t *testing.T, d *demo) {
+	t.Helper()
+	p.eval("document.querySelector('[role=application]').focus()", nil)
+	p.key("End")
+	p.key("Enter")
+	p.until("a device's page", "location.pathname.startsWith('/why/gpu/') && document.querySelector('.verdict')")
+	id := strings.TrimPrefix(p.text("decodeURIComponent(location.pathname)"), "/why/gpu/")
+	poll(t, 20*time.Second, "the page says what explain says", func() (bool, string) {
+		var x struct {
+			Verdict string
+			Now     struct{ Gross, Risk, Energy, Net int64 }
+		}
+		d.json(&x, "explain", "gpu", id)
+		main := p.text("document.querySelector('.main').innerText")
+		for _, w := range []string{x.Verdict, decimals(x.Now.Net, 3), decimals(x.Now.Gross, 3)} {
+			if !strings.Contains(main, w) {
+				return false, fmt.Sprintf("%q is not in %s", w, main)
+			}
+		}
+		return true, ""
+	})
+	p.shot("why-light")
+	p.look(1440, 1000, "dark")
+	p.shot("why-dark")
+	p.checkPhone(t, "why-390")
+}
+
+// checkSubmit sends a job through the page.
+func (p *page) checkSubmit(t *testing.T, d *demo) {
+	t.Helper()
+	p.eval("[...document.querySelectorAll('nav a')].find((a) => a.textContent.includes('Jobs')).click()", nil)
+	p.until("the jobs page", "document.querySelector('textarea')")
+	p.eval("(() => { const t = document.querySelector('textarea'); t.focus(); t.select(); })()", nil)
+	p.call("Input.insertText", map[string]any{"text": oneGPU("from-the-page", "0.44", 100_000)}, nil)
+	p.eval("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Submit job').click()", nil)
+	p.until("the page says it is submitted", "document.body.innerText.includes('Submitted as')")
+	var list []job
+	d.json(&list, "job", "list")
+	found := false
+	for _, j := range list {
+		found = found || j.Name == "from-the-page"
+	}
+	if !found {
+		t.Errorf("no job came from the page: %+v", list)
+	}
+	p.until("the list shows it", "document.querySelector('table') && document.querySelector('table').innerText.includes('from-the-page')")
+	p.shot("jobs-light")
+	// What is wrong is shown with its place.
+	p.eval("(() => { const t = document.querySelector('textarea'); t.focus(); t.select(); })()", nil)
+	p.call("Input.insertText", map[string]any{"text": "kind: Job\nname: x\ngang: {gpu: 1}\n"}, nil)
+	errors := len(p.wrong())
+	p.eval("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Submit job').click()", nil)
+	p.until("the page shows the fault", "document.querySelector('[role=alert]') && document.querySelector('[role=alert]').innerText.includes('did you mean')")
+	p.shot("jobs-fault")
+	p.mu.Lock() // the browser itself notes an answer of 400
+	p.said = p.said[:errors]
+	p.mu.Unlock()
+}
