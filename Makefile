@@ -35,7 +35,7 @@ deps:
 
 ## bench: the table of figures
 bench: build
-	@$(PRIVATE) $(GO) run ./deploy/tools/bench/main.go -sluice ./sluice
+	@$(PRIVATE) $(GO) run ./cmd/sluice/bench -sluice ./sluice
 
 ## web: rebuild the dashboard (needs Node.js and npm)
 web:

@@ -39,10 +39,10 @@ type Board struct {
 	devices []workload.DeviceID // of the inventory
 	place   map[workload.DeviceID]int
 	rows    []rowName
+	lifted  []bool // by class: a newly queued job may break the dwell of its devices
 	// forced are devices that must park; fixed are left alone, with why nothing
 	// may be decided for them. A device is in one of them at most. mates are the
 	// fixed ones that stand aside only because a device of their gang does.
-	lifted []bool // by class: a newly queued job may break the dwell of its devices
 	forced map[workload.DeviceID]workload.Reason
 	fixed  map[workload.DeviceID]workload.Reason
 	mates  map[workload.DeviceID]bool

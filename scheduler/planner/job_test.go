@@ -399,3 +399,22 @@ func TestAbsurdBidsAreCut(t *testing.T) {
 	w.wantUses(map[string]int{"job 1": 2, "RVN": 2})
 	w.settled()
 }
+
+func TestPriorityBreaksTies(t *testing.T) {
+	for name, high := range map[string]int{"first": 0, "last": 2} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.node("n1", "north", "g1", 1)
+			var ids []workload.JobID
+			for i, job := range []string{"a", "b", "c"} {
+				ids = append(ids, w.submit(job, 1, "0.5", func(s *workload.Spec) {
+					if i == high {
+						s.Value.Priority = workload.High
+					}
+				}))
+			}
+			w.run()
+			w.wantJob(ids[high], workload.Active, workload.CodeJob)
+		})
+	}
+}

@@ -142,6 +142,9 @@ func TestBreakEvenBidIsTrue(t *testing.T) {
 			return
 		}
 		asked++
+		if less := x.BreakEvenBid - max(x.BreakEvenBid/1000, 100) - 1; less > w.s.Jobs[last].Spec.Value.Bid && w.round.Board.startsAt(w.round.Board.jobAt[last], less) {
+			rt.Fatalf("told to bid %d, but %d would do", x.BreakEvenBid, less)
+		}
 		spec := w.s.Jobs[last].Spec
 		spec.Value.Bid = x.BreakEvenBid
 		w.do(state.Command{Actor: "ann", Cancel: &state.JobCancelled{Job: last}})
