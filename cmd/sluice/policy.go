@@ -276,5 +276,8 @@ func (a *app) apply(ctx context.Context, e edit, o applyOptions, question string
 		if len(r.GetChanges()) > 0 {
 			fmt.Fprintf(a.out, "applied as revision %d\n", r.GetRevision())
 		}
+		for _, n := range r.GetNotes() {
+			fmt.Fprintf(a.out, "note: %s\n", clean(n))
+		}
 	})
 }

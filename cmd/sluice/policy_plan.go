@@ -64,6 +64,9 @@ func (a *app) showPlan(e edit, p *sluicev1.PolicyPlan, advise bool) {
 	for _, t := range p.GetTargets() {
 		l.add("target", "%s", targetWords(t, cur))
 	}
+	for _, n := range p.GetNotes() {
+		l.add("note", "%s", n)
+	}
 	if advise {
 		l.add("apply with:", "sluice policy apply -f %s --check-index %d", quoteArg(e.file), p.GetCheckIndex())
 	}

@@ -3297,9 +3297,11 @@ func (x *ApplyPolicyRequest) GetComment() string {
 }
 
 type ApplyPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	Changes       []*PolicyChange        `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Changes  []*PolicyChange        `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	// notes name what is stored though this version does not act on it.
+	Notes         []string `protobuf:"bytes,3,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3344,6 +3346,13 @@ func (x *ApplyPolicyResponse) GetRevision() int64 {
 func (x *ApplyPolicyResponse) GetChanges() []*PolicyChange {
 	if x != nil {
 		return x.Changes
+	}
+	return nil
+}
+
+func (x *ApplyPolicyResponse) GetNotes() []string {
+	if x != nil {
+		return x.Notes
 	}
 	return nil
 }
@@ -3430,6 +3439,7 @@ type PolicyPlan struct {
 	Targets              []*TargetStatus        `protobuf:"bytes,10,rep,name=targets,proto3" json:"targets,omitempty"`
 	Currency             string                 `protobuf:"bytes,11,opt,name=currency,proto3" json:"currency,omitempty"`
 	MovedDevices         int64                  `protobuf:"varint,12,opt,name=moved_devices,json=movedDevices,proto3" json:"moved_devices,omitempty"`
+	Notes                []string               `protobuf:"bytes,13,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -3546,6 +3556,13 @@ func (x *PolicyPlan) GetMovedDevices() int64 {
 		return x.MovedDevices
 	}
 	return 0
+}
+
+func (x *PolicyPlan) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
 }
 
 type PlannedMove struct {
@@ -4907,15 +4924,16 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\x06delete\x18\x03 \x03(\tR\x06delete\x12\x1f\n" +
 	"\vcheck_index\x18\x04 \x01(\x03R\n" +
 	"checkIndex\x12\x18\n" +
-	"\acomment\x18\x05 \x01(\tR\acomment\"d\n" +
+	"\acomment\x18\x05 \x01(\tR\acomment\"z\n" +
 	"\x13ApplyPolicyResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x121\n" +
-	"\achanges\x18\x02 \x03(\v2\x17.sluice.v1.PolicyChangeR\achanges\"b\n" +
+	"\achanges\x18\x02 \x03(\v2\x17.sluice.v1.PolicyChangeR\achanges\x12\x14\n" +
+	"\x05notes\x18\x03 \x03(\tR\x05notes\"b\n" +
 	"\fPolicyChange\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04what\x18\x03 \x01(\tR\x04what\x12\x16\n" +
-	"\x06fields\x18\x04 \x03(\tR\x06fields\"\x92\x04\n" +
+	"\x06fields\x18\x04 \x03(\tR\x06fields\"\xa8\x04\n" +
 	"\n" +
 	"PolicyPlan\x12\x1f\n" +
 	"\vcheck_index\x18\x01 \x01(\x03R\n" +
@@ -4931,7 +4949,8 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\atargets\x18\n" +
 	" \x03(\v2\x17.sluice.v1.TargetStatusR\atargets\x12\x1a\n" +
 	"\bcurrency\x18\v \x01(\tR\bcurrency\x12#\n" +
-	"\rmoved_devices\x18\f \x01(\x03R\fmovedDevices\"a\n" +
+	"\rmoved_devices\x18\f \x01(\x03R\fmovedDevices\x12\x14\n" +
+	"\x05notes\x18\r \x03(\tR\x05notes\"a\n" +
 	"\vPlannedMove\x12\x18\n" +
 	"\adevices\x18\x01 \x01(\x03R\adevices\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +

@@ -28,7 +28,7 @@ func TestGpusShowWhatTheyDoAndEarn(t *testing.T) {
 		t.Fatalf("%d gpus in %q", len(m.Gpus), m.Currency)
 	}
 	g, old := m.Gpus[0], m.Gpus[1]
-	if g.Use != "mining" || g.Assigned != "mining" || g.Coin != "KAS" || g.Option != "KAS" || g.Reason != "PRICE" || !strings.Contains(g.ReasonText, "earns most") || g.Pid != 4242 {
+	if g.Use != "mining" || g.Assigned != "mining" || g.Coin != "KAS" || g.Option != "KAS" || g.Reason != "PRICE" || !strings.Contains(g.ReasonText, "nets most") || g.Pid != 4242 {
 		t.Errorf("gpu: %v", g)
 	}
 	// 280 W x 1.04 measured; 279 W x 1.04 accounted, rounded up.

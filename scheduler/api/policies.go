@@ -57,6 +57,7 @@ type change struct {
 	kinds []string
 	after *config.Set
 	diff  []config.Change
+	notes []string // what is stored though nothing acts on it
 }
 
 // readChange parses an edit and checks the policy that it would make. Nothing is
@@ -75,6 +76,9 @@ func readChange(v *state.View, file, document string, remove []string) (change, 
 			if text := planner.Unsupported(d); text != "" {
 				at := config.Locate(file, []byte(document), d.Key(), "", text)
 				return c, workload.Errorf(workload.Invalid, "%s", cmp.Or(at, error(workload.Errorf(workload.Invalid, "%s: %s: %s", file, d.Key(), text))))
+			}
+			if keys := planner.NotActedOn(d); len(keys) > 0 {
+				c.notes = append(c.notes, d.Key().String()+": stored, but this version does not act on "+strings.Join(keys, ", "))
 			}
 			c.edits = append(c.edits, config.Edit{Put: &docs[i]})
 			c.kinds = append(c.kinds, string(d.Kind))
@@ -171,7 +175,7 @@ func (o *operator) planPolicy(ctx context.Context, req *sluicev1.PlanPolicyReque
 	defer done()
 	now, wall := o.clock(v)
 	p := planner.PlanChange(v, c.after, now, wall)
-	m := &sluicev1.PolicyPlan{CheckIndex: v.Revision, Changes: c.messages(), CostMicroPerHour: int64(p.Cost), PlanCostMicroPerHour: int64(p.PlanCost),
+	m := &sluicev1.PolicyPlan{CheckIndex: v.Revision, Changes: c.messages(), Notes: c.notes, CostMicroPerHour: int64(p.Cost), PlanCostMicroPerHour: int64(p.PlanCost),
 		BelowResolution: p.BelowResolution, Targets: targets(p.After.Targets()), Currency: c.after.Cluster().Currency, MovedDevices: int64(p.MovedDevices),
 		Before: perHour(p.Before.Money()), After: perHour(p.After.Money())}
 	for _, mv := range p.Moves {
@@ -205,7 +209,7 @@ func (o *operator) applyPolicy(ctx context.Context, req *sluicev1.ApplyPolicyReq
 	case check == 0:
 		check = config.AnyRevision
 	}
-	m := &sluicev1.ApplyPolicyResponse{Changes: c.messages()}
+	m := &sluicev1.ApplyPolicyResponse{Changes: c.messages(), Notes: c.notes}
 	_, wall := o.clock(v)
 	m.Revision, err = o.core.Policy().Apply(ctx, config.Batch{Edits: c.edits, Actor: caller.Actor(), Comment: req.GetComment(), At: wall}, check)
 	if err != nil {

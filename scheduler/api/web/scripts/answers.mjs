@@ -208,7 +208,7 @@ export function planPolicy(text, file) {
     check_index: revision, changes: changed ? [{ kind, name, what: old ? 'changed' : 'added', fields: old ? ['min 35% -> 45%'] : [] }] : [],
     moves: changed ? [{ devices: 16, from: 'mining KAS', to: 'training', model: 'RTX 3080' }, { devices: 2, from: 'mining RVN', to: 'parked', model: 'RTX 3080' }] : [],
     before: s.money_per_hour, after: changed ? after : s.money_per_hour, cost_micro_per_hour: changed ? 1460000 : 0, plan_cost_micro_per_hour: changed ? 1520000 : 0,
-    below_resolution: false, displaced: [], targets: s.targets, currency: 'USD', moved_devices: changed ? 18 : 0,
+    below_resolution: false, displaced: [], targets: s.targets, currency: 'USD', moved_devices: changed ? 18 : 0, notes: [],
   };
 }
 export function applyPolicy(text, file, index) {

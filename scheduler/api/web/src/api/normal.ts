@@ -59,7 +59,7 @@ export const gpuExplanation: GpuExplanation = {
 export const jobExplanation: JobExplanation = { job, plan, currency: '', verdict: '', reasons: [reason], break_even_bid: -1, ways: [] };
 export const policyPlan: PolicyPlan = {
   check_index: 0, changes: [{ kind: '', name: '', what: '', fields: [] }], moves: [], before: money, after: money, cost_micro_per_hour: 0,
-  plan_cost_micro_per_hour: 0, below_resolution: false, displaced: [], targets: [target], currency: '', moved_devices: 0,
+  plan_cost_micro_per_hour: 0, below_resolution: false, displaced: [], targets: [target], currency: '', moved_devices: 0, notes: [],
 };
 export const moneyHistory: MoneyHistory = {
   points: [{ at_ms: 0, revenue: 0, energy: 0, net: 0, all_mining: 0, all_parked: 0, millis: 0, mining_revenue: 0, training_revenue: 0 }],

@@ -65,7 +65,7 @@ export interface PolicyChange { kind: string; name: string; what: string; fields
 export interface PolicyPlan {
   check_index: number; changes: PolicyChange[]; moves: { devices: number; from: string; to: string; model: string }[];
   before: Money3; after: Money3; cost_micro_per_hour: number; plan_cost_micro_per_hour: number; below_resolution: boolean;
-  displaced: string[]; targets: TargetStatus[]; currency: string; moved_devices: number;
+  displaced: string[]; targets: TargetStatus[]; currency: string; moved_devices: number; notes: string[];
 }
 
 export interface DeviceTimeline { id: string; intervals: Interval[] }

@@ -51,6 +51,7 @@ function Body({ p, per }: { p: PolicyPlan; per: string }) {
       </tbody></table>
       <p className="sm mut">The two plans differ by {money(p.plan_cost_micro_per_hour, 2)} {per}; the figure above is the difference of their proven bounds.</p>
       <p><b>Displaced</b> <span className="sec">{p.displaced.length ? p.displaced.join(', ') : 'no job'}</span></p>
+      {p.notes.map((n) => <p key={n}><span className="badge">note</span> <span className="sec">{n}</span></p>)}
       {p.targets.map((t) => <p key={t.name}><b>{t.name}</b> {share(t.actual_ppm)} <Code>{t.code}</Code> <span className="sec">{t.text}</span></p>)}
     </div>
   );
