@@ -270,7 +270,7 @@ func TestDemoPreemptsMiningFirstAndResumesJobs(t *testing.T) {
 	var log string
 	poll(t, 10*time.Second, "its log shows the checkpoint", func() (bool, string) {
 		log = d.must("", "job", "logs", low)
-		return strings.Contains(log, "saved"), log
+		return strings.Contains(log, "checkpoint step="), log
 	})
 	d.must("", "job", "cancel", second)
 	poll(t, 30*time.Second, "it resumes", func() (bool, string) {
