@@ -84,6 +84,7 @@ func (d *demo) resident(t testing.TB) int64 {
 // Whatever is wrong with a document: one clear error with its place, the
 // documented exit code, and nothing changed anywhere.
 func TestBadInputIsRefusedWithItsPlace(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t, "--no-jobs", "--nodes", "2")
 	before := d.quiet(t)
 	job := func(gang, value string) string {

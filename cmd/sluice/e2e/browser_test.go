@@ -21,6 +21,7 @@ func decimals(micro int64, digits int) string {
 
 // A newcomer's first look in a real browser.
 func TestBrowserShowsTheDemo(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t)
 	d.write("steady.yaml", tariff("0.03"))
 	d.must("", "policy", "apply", "-f", "steady.yaml", "--yes")

@@ -90,6 +90,7 @@ func sameMoney(a, b breakdown) bool {
 
 // Every figure that explain gives is the one that policy and prices give.
 func TestDemoExplainsWithTrueNumbers(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t)
 	d.write("steady.yaml", tariff("0.042"))
 	d.must("", "policy", "apply", "-f", "steady.yaml", "--yes")

@@ -67,6 +67,7 @@ var lossLine = regexp.MustCompile(`(?m)^step=\d+ loss=\d+\.\d+`)
 // The example job moves devices from mining to training, shows its work, and
 // its end is its exit code.
 func TestDemoRunsTheExampleJob(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t)
 	before := d.settled(t, 3, 17)
 	id := d.must("", "job", "submit", filepath.Join(examplesDir(t), "jobs/train.yaml"))
@@ -120,11 +121,16 @@ func TestDemoRunsTheExampleJob(t *testing.T) {
 // Raising the price of power parks what no longer pays, within seconds, and
 // the plan told so before.
 func TestDemoParksWhenPowerIsDear(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t)
 	before := d.settled(t, 3, 17)
 	d.write("dear.yaml", tariff("0.60"))
-	plan := d.plan("dear.yaml")
-	if plan.MovedDevices < 17 || plan.After.Net >= plan.Before.Net || plan.Before != before.MoneyPerHour {
+	var plan policyPlan
+	poll(t, 20*time.Second, "the plan and the status at the same prices", func() (bool, string) {
+		plan, before = d.plan("dear.yaml"), d.status() // an hour of the market is 15 s
+		return plan.Before == before.MoneyPerHour, fmt.Sprintf("%+v, now %+v", plan.Before, before.MoneyPerHour)
+	})
+	if plan.MovedDevices < 17 || plan.After.Net >= plan.Before.Net {
 		t.Errorf("plan %+v, now %+v", plan, before.MoneyPerHour)
 	}
 	text := d.must("", "policy", "plan", "-f", "dear.yaml")
@@ -148,8 +154,8 @@ func TestDemoParksWhenPowerIsDear(t *testing.T) {
 		t.Errorf("devices %+v earn %+v, the plan said %+v", s.Devices, s.MoneyPerHour, plan.After)
 	}
 	for _, g := range d.gpus() {
-		if g.Use == "parked" && g.Reason != "UNPROFITABLE" || g.Watts > 500 {
-			t.Logf("device %+v", g)
+		if g.Use == "parked" && g.Reason != "UNPROFITABLE" {
+			t.Errorf("device %+v", g)
 		}
 	}
 	if x := d.must("", "explain", "gpu", "a01/0"); !strings.Contains(x, "0.6000 USD/kWh") || !strings.Contains(x, "Every use would cost more than parking") {
@@ -187,6 +193,7 @@ func (d *demo) plan(file string) (p policyPlan) {
 // A floor for AI starts jobs that do not pay, which the plan shows first with
 // what they cost; without it they give way to mining again.
 func TestDemoTargetChangesTheSplit(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t, "--no-jobs")
 	d.write("steady.yaml", tariff("0.03"))
 	d.must("", "policy", "apply", "-f", "steady.yaml", "--yes")
@@ -238,6 +245,7 @@ func TestDemoTargetChangesTheSplit(t *testing.T) {
 // A job that bids more takes devices from mining first, then from a job that
 // bids less; that one saves itself and later goes on from there.
 func TestDemoPreemptsMiningFirstAndResumesJobs(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t, "--no-jobs", "--nodes", "2", "--gpus-per-node", "4", "--asics", "0")
 	d.settled(t, 0, 8)
 	low := d.must(gangJob("low", "0.10", 4, 400_000), "job", "submit", "-")
@@ -259,10 +267,11 @@ func TestDemoPreemptsMiningFirstAndResumesJobs(t *testing.T) {
 	if l := d.job(low); l.Attempts[0].Phase != "preempted" || l.Attempts[0].Reason.Code != "PREEMPTED" || d.job(first).Phase != "active" {
 		t.Errorf("job %+v", l)
 	}
-	log := d.must("", "job", "logs", low)
-	if !strings.Contains(log, "saved") {
-		t.Errorf("its log shows no checkpoint:\n%s", log)
-	}
+	var log string
+	poll(t, 10*time.Second, "its log shows the checkpoint", func() (bool, string) {
+		log = d.must("", "job", "logs", low)
+		return strings.Contains(log, "checkpoint step="), log
+	})
 	d.must("", "job", "cancel", second)
 	poll(t, 30*time.Second, "it resumes", func() (bool, string) {
 		l := d.job(low)

@@ -243,6 +243,7 @@ func TestDemoIsReadyAtOnceAndLeavesNothing(t *testing.T) {
 
 // What a script reads agrees with itself, on the command line and over REST.
 func TestDemoTellsOneStory(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t)
 	d.settled(t, 3, 17)
 	checkFields(t, d)
@@ -397,6 +398,7 @@ func TestDemoSaysWhichPortIsTaken(t *testing.T) {
 }
 
 func TestDemoKeepsItsDataDirectory(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := newHome(t)
 	dir := h.path("kept")
 	d := startDemoIn(t, h, "--data-dir", dir)
@@ -428,6 +430,7 @@ func TestDemoKeepsItsDataDirectory(t *testing.T) {
 }
 
 func TestDemoWithoutSimulatedDevices(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := startDemo(t, "--no-sim")
 	for _, g := range d.gpus() {
 		if g.Sim || !strings.HasPrefix(g.ID, "local/") {

@@ -72,6 +72,7 @@ func checkReplay(t *testing.T, d *demo, changes, least int) {
 // Series of our own making, CSV and JSON, in which every other hour's power is
 // dear and every sixth is paid for being taken.
 func TestReplayOfGeneratedSeriesMovesDevices(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := newHome(t)
 	begin := time.Date(2024, 3, 30, 0, 0, 0, 0, time.UTC) // across a change of summer time
 	var power, coin strings.Builder
@@ -126,6 +127,7 @@ func TestReplayOfRecordedSeriesMovesDevices(t *testing.T) {
 
 // What cannot be replayed is one clear error before anything starts to run.
 func TestReplayRefusesWhatItCannotRead(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := newHome(t)
 	good := h.write("good.csv", "hour_utc,XA,XB\n2024-01-01T00,1,2\n2024-01-01T01,3,4\n")
 	for _, c := range []struct {
