@@ -209,11 +209,17 @@ func (g *group) three(set ...func(*Config)) []*member {
 	ms := []*member{first}
 	for _, id := range []string{"s2", "s3"} {
 		m := g.start(id, set...)
-		if err := first.AddVoter(ctx, id, m.conf.Advertise); err != nil {
-			g.t.Fatal(err)
-		}
+		// A busy machine can make the first server lose its lease while the new
+		// one is still catching up: whoever leads then adds it.
+		g.poll(id+" joins", func() bool { return g.waitLeader(ms...).AddVoter(ctx, id, m.conf.Advertise) == nil })
 		ms = append(ms, m)
 	}
+	g.poll("s1 leads", func() bool {
+		if leader := g.waitLeader(ms...); leader != first {
+			_ = leader.Transfer(ctx, "s1") // tried until it leads
+		}
+		return first.IsLeader()
+	})
 	for _, m := range ms[1:] {
 		g.poll("followers know the leader", func() bool { l, ok := m.Leader(); return ok && l.ID == "s1" })
 	}
