@@ -54,7 +54,7 @@ func (a *app) showPlan(e edit, p *sluicev1.PolicyPlan, advise bool) {
 	}
 	l.add(costWords(p, cur))
 	if p.GetBefore() != nil && p.GetAfter() != nil {
-		l.add("net", "%s -> %s", perHour(p.GetBefore().GetNet(), cur), perHour(p.GetAfter().GetNet(), cur))
+		l.add("net", "%s -> %s, before risk and switching", perHour(p.GetBefore().GetNet(), cur), perHour(p.GetAfter().GetNet(), cur))
 	}
 	displaced := "no job"
 	if len(p.GetDisplaced()) > 0 {

@@ -93,3 +93,8 @@ export function energyText(b: { watts: number; energy: number; energy_micro_per_
   if (pue && Math.abs(cooled - b.energy) < Math.abs(plain - b.energy)) return `${power(b.watts)} × PUE ${pue} × ${price}`;
   return `${power(b.watts)} × ${price}` + (pue && b.pue_ppm !== 1e6 ? `, PUE ${pue} included` : '');
 }
+
+/** trueMinus sets the hyphens before figures in a sentence of the server as minus signs. */
+export function trueMinus(text: string): string {
+  return text.replace(/(^|[\s(])-(?=\d)/g, '$1\u2212');
+}

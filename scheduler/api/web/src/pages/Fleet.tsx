@@ -43,7 +43,7 @@ export function Fleet() {
       <Tree gpus={all} scope={scope} onScope={(path) => set({ scope: path || undefined })} sites={s.sites} currency={s.currency} />
       <div className="main">
         <div className="hd">
-          <h1>{scope ? scope.split('/').join(' / ') : s.cluster || 'All sites'}</h1>
+          <h1>{scope ? scope.split('/').join(' / ') : 'All sites'}</h1>
           {odd('unknown') ? <span className="badge warn">{odd('unknown')} unknown</span> : null}
           {odd('quarantined') ? <span className="badge bad">{odd('quarantined')} quarantined</span> : null}
           <span className="grow" />

@@ -3,7 +3,7 @@ import { useExplainGpu, useStatus } from '../api/queries';
 import type { Alternative, Breakdown, GpuExplanation, Status } from '../api/types';
 import { Swatch } from '../theme/fills';
 import { seen, slot } from '../theme/slots';
-import { bytes, energyText, fixed, hashrate, money, power, share, signed } from '../fmt/number';
+import { bytes, energyText, fixed, hashrate, money, power, share, signed, trueMinus } from '../fmt/number';
 import { capital } from '../fmt/reason';
 import { span, when } from '../fmt/time';
 import { assignedOf, colourKey, optionText, parseUse, shortId, useOf, useText } from '../fmt/use';
@@ -56,7 +56,7 @@ function Page({ e, s }: { e: GpuExplanation; s: Status }) {
       <div className="why">
         <div className="stackv">
           <section className="card" aria-label="Verdict">
-            <p className="verdict">{e.verdict}</p>
+            <p className="verdict">{trueMinus(e.verdict)}</p>
             <Margin b={e.now} coin={colourKey(use, slot)} pays={use.kind === 'training' ? 'what the job pays' : use.kind === 'mining' ? `what ${use.coin} pays for its hash rate, after fees` : 'nothing is paid'} currency={e.currency} parked={e.alternatives.find((a) => a.use === 'parked')?.money} />
             <Thresholds e={e} />
             <div className="rec">

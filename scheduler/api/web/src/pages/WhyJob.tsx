@@ -4,7 +4,7 @@ import { useMutation } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { api } from '../api/client';
 import { client, useExplainJob, useNodes, useStatus } from '../api/queries';
-import { count, rate, share } from '../fmt/number';
+import { count, rate, share, trueMinus } from '../fmt/number';
 import { span, when } from '../fmt/time';
 import { packIds } from '../fmt/use';
 import { Card, Code, Fail, State, Why } from '../parts/bits';
@@ -54,7 +54,7 @@ export function WhyJob() {
       <div className="why">
         <div className="stackv">
           <section className="card" aria-label="Verdict">
-            <p className="verdict">{e.verdict}</p>
+            <p className="verdict">{trueMinus(e.verdict)}</p>
             <div className="pad">
               {j.progress && j.progress.steps > 0 ? (
                 <div className="meter" role="img" aria-label={`step ${j.progress.step} of ${j.progress.steps}`}><i style={{ width: `${(100 * j.progress.step) / j.progress.steps}%`, background: 'var(--u-train)' }} /></div>
