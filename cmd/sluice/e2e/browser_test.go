@@ -3,18 +3,25 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp/kb"
 )
 
-// decimals is a micro amount as the pages write it, rounded half away from zero
-// is not needed: the test compares to the digit before the last.
+// decimals is a micro amount as the pages write it, rounded half away from zero.
 func decimals(micro int64, digits int) string {
 	sign := ""
 	if micro < 0 {
 		sign, micro = "\u2212", -micro
 	}
+	unit := int64(1)
+	for range 6 - digits {
+		unit *= 10
+	}
+	micro += unit / 2
 	s := fmt.Sprintf("%d.%06d", micro/1_000_000, micro%1_000_000)
 	return sign + s[:len(s)-6+digits]
 }
@@ -44,7 +51,7 @@ func TestBrowserShowsTheDemo(t *testing.T) {
 	poll(t, 20*time.Second, "the page shows the figures of the interface", func() (bool, string) {
 		s := d.status()
 		shown = p.text("document.querySelector('.kpis').innerText")
-		want := []string{decimals(s.MoneyPerHour.Net, 2), decimals(s.MoneyPerHour.Revenue, 2), decimals(-s.MoneyPerHour.Energy, 2), "3 of 16", "18.8"}
+		want := []string{decimals(s.MoneyPerHour.Net, 3), decimals(s.MoneyPerHour.Revenue, 3), decimals(-s.MoneyPerHour.Energy, 3), "3 of 16", "18.8"}
 		for _, w := range want {
 			if !strings.Contains(shown, w) {
 				return false, "no " + w + " in " + shown
@@ -66,23 +73,32 @@ func TestBrowserShowsTheDemo(t *testing.T) {
 	d.stop(t)
 }
 
+// enterMap gives the map a row for every device, and the focus.
+func (p *page) enterMap() {
+	p.t.Helper()
+	p.eval("document.querySelectorAll('.labels button[aria-expanded=false]').forEach((b) => b.click())", nil) // racks may be closed
+	p.eval("document.querySelector('[role=application]').focus()", nil)
+}
+
+// spoken is the device that the map's cursor is on, as a screen reader hears it.
+func (p *page) spoken() string {
+	p.t.Helper()
+	id, _, _ := strings.Cut(p.text("document.querySelector('.hm [aria-live]').innerText"), ",")
+	return id
+}
+
 // checkHeatMap walks the map with the keyboard: every device has a row.
 func (p *page) checkHeatMap(t *testing.T, d *demo) {
 	t.Helper()
-	// Racks may be closed.
-	p.eval("document.querySelectorAll('.labels button[aria-expanded=false]').forEach((b) => b.click())", nil)
-	p.eval("document.querySelector('[role=application]').focus()", nil)
+	p.enterMap()
 	seen := map[string]bool{}
-	p.key("Home")
+	p.key(kb.Home)
 	for range 40 {
-		p.key("ArrowDown")
-		said := p.text("document.querySelector('.hm [aria-live]').innerText")
-		id, _, _ := strings.Cut(said, ",")
-		seen[id] = true
+		p.key(kb.ArrowDown)
+		seen[p.spoken()] = true
 	}
-	p.key("Home")
-	id, _, _ := strings.Cut(p.text("document.querySelector('.hm [aria-live]').innerText"), ",")
-	seen[id] = true
+	p.key(kb.Home)
+	seen[p.spoken()] = true
 	for _, g := range d.gpus() {
 		if !seen[g.ID] {
 			t.Errorf("the heat map has no row for %s; it has %v", g.ID, seen)
@@ -104,12 +120,30 @@ func (p *page) checkPhone(t *testing.T, name string) {
 	p.look(1440, 1000, "light")
 }
 
-// checkWhy opens a device from the map and holds its page against explain.
+// checkClick opens a device with the mouse and comes back.
+func (p *page) checkClick(t *testing.T) {
+	t.Helper()
+	p.enterMap()
+	p.key(kb.Home)
+	id := p.spoken()
+	// The cursor's frame says where the row is; the mouse has to find the same one.
+	var at struct{ X, Y float64 }
+	p.eval(`(() => { const hit = document.querySelector('.hm .hit'); hit.scrollIntoView({ block: 'center' });
+		const r = hit.getBoundingClientRect(); return { X: r.x + r.width / 2, Y: r.y + r.height / 2 }; })()`, &at)
+	p.click(at.X, at.Y)
+	p.until("the page of "+id+" after a click", "decodeURIComponent(location.pathname) === "+strconv.Quote("/why/gpu/"+id)+" && document.querySelector('.verdict')")
+	p.eval("history.back()", nil)
+	p.until("the fleet page again", "document.querySelector('[role=application]')")
+}
+
+// checkWhy opens a device from the map, by mouse and by keyboard, and holds its
+// page against explain.
 func (p *page) checkWhy(t *testing.T, d *demo) {
 	t.Helper()
-	p.eval("document.querySelector('[role=application]').focus()", nil)
-	p.key("End")
-	p.key("Enter")
+	p.checkClick(t)
+	p.enterMap()
+	p.key(kb.End)
+	p.key(kb.Enter)
 	p.until("a device's page", "location.pathname.startsWith('/why/gpu/') && document.querySelector('.verdict')")
 	id := strings.TrimPrefix(p.text("decodeURIComponent(location.pathname)"), "/why/gpu/")
 	poll(t, 20*time.Second, "the page says what explain says", func() (bool, string) {
@@ -119,7 +153,7 @@ func (p *page) checkWhy(t *testing.T, d *demo) {
 		}
 		d.json(&x, "explain", "gpu", id)
 		main := p.text("document.querySelector('.main').innerText")
-		for _, w := range []string{x.Verdict, decimals(x.Now.Net, 3), decimals(x.Now.Gross, 3)} {
+		for _, w := range []string{x.Verdict, decimals(x.Now.Net, 4), decimals(x.Now.Gross, 4)} {
 			if !strings.Contains(main, w) {
 				return false, fmt.Sprintf("%q is not in %s", w, main)
 			}
@@ -138,7 +172,7 @@ func (p *page) checkSubmit(t *testing.T, d *demo) {
 	p.eval("[...document.querySelectorAll('nav a')].find((a) => a.textContent.includes('Jobs')).click()", nil)
 	p.until("the jobs page", "document.querySelector('textarea')")
 	p.eval("(() => { const t = document.querySelector('textarea'); t.focus(); t.select(); })()", nil)
-	p.call("Input.insertText", map[string]any{"text": oneGPU("from-the-page", "0.44", 100_000)}, nil)
+	p.insert(oneGPU("from-the-page", "0.44", 100_000))
 	p.eval("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Submit job').click()", nil)
 	p.until("the page says it is submitted", "document.body.innerText.includes('Submitted as')")
 	var list []job
@@ -154,12 +188,22 @@ func (p *page) checkSubmit(t *testing.T, d *demo) {
 	p.shot("jobs-light")
 	// What is wrong is shown with its place.
 	p.eval("(() => { const t = document.querySelector('textarea'); t.focus(); t.select(); })()", nil)
-	p.call("Input.insertText", map[string]any{"text": "kind: Job\nname: x\ngang: {gpu: 1}\n"}, nil)
-	errors := len(p.wrong())
+	p.insert("kind: Job\nname: x\ngang: {gpu: 1}\n")
 	p.eval("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Submit job').click()", nil)
 	p.until("the page shows the fault", "document.querySelector('[role=alert]') && document.querySelector('[role=alert]').innerText.includes('did you mean')")
 	p.shot("jobs-fault")
-	p.mu.Lock() // the browser itself notes an answer of 400
-	p.said = p.said[:errors]
-	p.mu.Unlock()
+	p.forgive("status of 400") // the browser notes the answer itself
+}
+
+// What a page complains of is heard, or the test above could not fail by it.
+func TestBrowserHearsComplaints(t *testing.T) {
+	t.Parallel()
+	p := openChromium(t, newHome(t))
+	p.open("data:text/html,<script>console.info('fine');console.warn('odd');console.error('bad');setTimeout(() => { throw new Error('thrown') })</script>")
+	for _, part := range []string{"odd", "bad", "thrown"} {
+		p.forgive(part)
+	}
+	if rest := p.wrong(); len(rest) > 0 {
+		t.Errorf("the page complains too of %q", rest)
+	}
 }

@@ -1,43 +1,40 @@
 package e2e
 
 import (
-	"bufio"
-	"encoding/base64"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
 )
 
-// page is one tab of a real Chromium, driven over its debugging pipe: messages
-// of JSON that end in a zero byte, on file descriptors 3 and 4. That needs no
-// library and opens no port.
+// page is the one tab of a real Chromium. Every method ends the test when the
+// browser refuses or does not answer.
 type page struct {
-	t       testing.TB
-	in      *os.File
-	session string
+	t   testing.TB
+	ctx context.Context
 
-	mu      sync.Mutex
-	last    int
-	answers map[int]chan message
-	said    []string // what the console and the log of the page reported as wrong
+	mu   sync.Mutex
+	said []string // what the console and the log of the page reported as wrong
 }
 
-type message struct {
-	ID     int             `json:"id"`
-	Method string          `json:"method"`
-	Params json.RawMessage `json:"params"`
-	Result json.RawMessage `json:"result"`
-	Error  *struct {
-		Message string `json:"message"`
-	} `json:"error"`
-}
+// chromiumFlags keep the browser on this machine and to its own directory.
+var chromiumFlags = []string{"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+	"disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars"}
 
 // openChromium starts a browser with a profile of its own, or skips.
 func openChromium(t testing.TB, h *home) *page {
@@ -52,124 +49,96 @@ func openChromium(t testing.TB, h *home) *page {
 	if exe == "" {
 		t.Skip("no chromium on this machine")
 	}
-	theirIn, in, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
+	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(exe), chromedp.UserDataDir(h.path("chromium")),
+		chromedp.NoInheritEnv, chromedp.Env(h.environ()...), chromedp.ModifyCmdFunc(ownGroup)}
+	for _, name := range chromiumFlags {
+		options = append(options, chromedp.Flag(name, true))
 	}
-	out, theirOut, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(exe, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
-		"--user-data-dir="+h.path("chromium"), "about:blank")
-	cmd.Env, cmd.ExtraFiles = h.environ(), []*os.File{theirIn, theirOut}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	theirIn.Close()
-	theirOut.Close()
-	t.Cleanup(func() { // before the home looks for what is left
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		cmd.Wait()
-		in.Close()
-		out.Close()
-	})
-	p := &page{t: t, in: in, answers: map[int]chan message{}}
-	go p.read(out)
-	var target struct{ TargetID string }
-	p.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
-	var attached struct{ SessionID string }
-	p.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
-	p.session = attached.SessionID
-	for _, domain := range []string{"Page", "Runtime", "Log"} {
-		p.call(domain+".enable", nil, nil)
+	running, kill := context.WithCancel(context.Background())
+	browsers, _ := chromedp.NewExecAllocator(running, options...)
+	ctx, stop := chromedp.NewContext(browsers)
+	t.Cleanup(func() { kill(); stop() }) // stop waits until it is reaped: before the home looks for what is left
+	// The first use starts the browser and binds its life to the context given: a
+	// deadline there would end the browser later, hence the timer.
+	limit := time.AfterFunc(time.Minute, kill)
+	defer limit.Stop()
+	p := &page{t: t, ctx: ctx}
+	if err := chromedp.Listen(ctx, p.hear); err != nil {
+		t.Fatalf("starting %s: %v", exe, err)
 	}
 	return p
 }
 
-func (p *page) read(out *os.File) {
-	r := bufio.NewReaderSize(out, 1<<20)
-	for {
-		data, err := r.ReadBytes(0)
-		if err != nil {
-			return
-		}
-		var m message
-		if json.Unmarshal(data[:len(data)-1], &m) != nil {
-			continue
-		}
-		p.mu.Lock()
-		switch m.Method {
-		case "Runtime.exceptionThrown", "Log.entryAdded":
-			p.said = append(p.said, string(m.Params))
-		case "Runtime.consoleAPICalled":
-			if strings.Contains(string(m.Params), `"type":"error"`) || strings.Contains(string(m.Params), `"type":"warning"`) {
-				p.said = append(p.said, string(m.Params))
-			}
-		}
-		if c := p.answers[m.ID]; c != nil && m.ID != 0 {
-			delete(p.answers, m.ID)
-			c <- m
-		}
-		p.mu.Unlock()
-	}
+// ownGroup lets the browser's helpers end with it, and it with the tests.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 
-func (p *page) call(method string, params map[string]any, result any) {
-	p.t.Helper()
-	p.mu.Lock()
-	p.last++
-	id, c := p.last, make(chan message, 1)
-	p.answers[id] = c
-	p.mu.Unlock()
-	m := map[string]any{"id": id, "method": method, "params": params}
-	if params == nil {
-		delete(m, "params")
+// hear notes what the page complains of. It is called in the order of the
+// browser's messages, so that nothing said before an answer is missed.
+func (p *page) hear(event any) {
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown, *log.EventEntryAdded:
+	case *runtime.EventConsoleAPICalled:
+		if e.Type != runtime.ConsoleAPICalledTypeError && e.Type != runtime.ConsoleAPICalledTypeWarning {
+			return
+		}
+	default:
+		return
 	}
-	if p.session != "" {
-		m["sessionId"] = p.session
-	}
-	data, err := json.Marshal(m)
-	if err == nil {
-		_, err = p.in.Write(append(data, 0))
-	}
+	text, err := json.Marshal(event)
 	if err != nil {
-		p.t.Fatalf("%s: %v", method, err)
+		text = fmt.Append(nil, err, ": ", event)
 	}
-	select {
-	case a := <-c:
-		if a.Error != nil {
-			p.t.Fatalf("%s: %s", method, a.Error.Message)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said = append(p.said, string(text))
+}
+
+// wrong lists what the page complained of.
+func (p *page) wrong() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.said)
+}
+
+// forgive waits for a complaint that the test itself caused, and forgets it.
+func (p *page) forgive(part string) {
+	p.t.Helper()
+	poll(p.t, 20*time.Second, "the page complains of: "+part, func() (bool, string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		i := slices.IndexFunc(p.said, func(s string) bool { return strings.Contains(s, part) })
+		if i < 0 {
+			return false, strings.Join(p.said, "\n")
 		}
-		if result != nil {
-			if err := json.Unmarshal(a.Result, result); err != nil {
-				p.t.Fatalf("%s: %v", method, err)
-			}
-		}
-	case <-time.After(30 * time.Second):
-		p.t.Fatalf("%s: no answer within 30 s", method)
+		p.said = slices.Delete(p.said, i, i+1)
+		return true, ""
+	})
+}
+
+// act runs one action within 30 s.
+func act[T any](p *page, a chromedp.Action[T]) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, a)
+	if err != nil {
+		p.t.Fatalf("the browser: %v", err)
 	}
+	return v
 }
 
 // eval runs an expression in the page and reads its value.
 func (p *page) eval(expression string, v any) {
 	p.t.Helper()
-	var r struct {
-		Result           struct{ Value json.RawMessage }
-		ExceptionDetails *struct {
-			Exception struct{ Description string }
-		}
+	value := act(p, chromedp.Evaluate[[]byte](expression, chromedp.EvalAwaitPromise))
+	if v == nil {
+		return
 	}
-	p.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
-	if r.ExceptionDetails != nil {
-		p.t.Fatalf("%s: %s", expression, r.ExceptionDetails.Exception.Description)
-	}
-	if v != nil && len(r.Result.Value) > 0 {
-		if err := json.Unmarshal(r.Result.Value, v); err != nil {
-			p.t.Fatalf("%s: %v", expression, err)
-		}
+	if err := json.Unmarshal(value, v); err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
 	}
 }
 
@@ -189,51 +158,52 @@ func (p *page) until(what, expression string) {
 	})
 }
 
-func (p *page) open(url string) { p.call("Page.navigate", map[string]any{"url": url}, nil) }
+func (p *page) open(url string) {
+	p.t.Helper()
+	act(p, chromedp.Navigate(url))
+}
 
 // look sets size and colours.
-func (p *page) look(width, height int, scheme string) {
-	p.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}, nil)
-	p.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+func (p *page) look(width, height int64, scheme string) {
+	p.t.Helper()
+	act(p, command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500}))
+	act(p, command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
+}
+
+// command is an action of the protocol that chromedp has no name for.
+func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[R] {
+	return func(ctx context.Context, t *chromedp.Target) (R, error) { return cdp.Call(ctx, t, c, params) }
 }
 
 // shot saves a picture where SLUICE_SHOTS says, if it does.
 func (p *page) shot(name string) {
+	p.t.Helper()
 	dir := os.Getenv("SLUICE_SHOTS")
 	if dir == "" {
 		return
 	}
-	var r struct{ Data string }
-	p.call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
-	data, err := base64.StdEncoding.DecodeString(r.Data)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), data, 0o644)
-	}
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), act(p, chromedp.CaptureScreenshot()), 0o644); err != nil {
 		p.t.Error(err)
 	}
 }
 
-// key presses a named key where the focus is.
+// key presses a key of package kb where the focus is.
 func (p *page) key(name string) {
-	codes := map[string]int{"ArrowDown": 40, "ArrowUp": 38, "Home": 36, "End": 35, "Enter": 13}
-	for _, kind := range []string{"rawKeyDown", "keyUp"} {
-		p.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": codes[name]}, nil)
-	}
+	p.t.Helper()
+	act(p, chromedp.KeyEvent(name))
 }
 
-// wrong lists what the page complained of.
-func (p *page) wrong() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string(nil), p.said...)
+// insert puts text where the focus is, in place of what is selected there.
+func (p *page) insert(text string) {
+	p.t.Helper()
+	act(p, command(input.InsertText, input.InsertTextParams{Text: text}))
 }
 
-func quoteJS(s string) string {
-	data, _ := json.Marshal(s)
-	return string(data)
-}
-
-func clickJS(selector string) string {
-	return fmt.Sprintf("document.querySelector(%s).click()", quoteJS(selector))
+// click moves the mouse to a place in the window and presses its left button.
+func (p *page) click(x, y float64) {
+	p.t.Helper()
+	act(p, chromedp.MouseEvent(chromedp.MouseMoved, x, y))
+	act(p, chromedp.MouseClickXY(x, y))
 }
