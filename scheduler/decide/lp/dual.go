@@ -58,7 +58,7 @@ func (s *simplex) dual() Status {
 		if slot < 0 {
 			return Optimal
 		}
-		if m := s.totalMiss(); m < sum-1e-9*(1+sum) || math.IsInf(sum, 1) {
+		if m := s.totalMiss(); m < sum-float64(1e-9*(1+sum)) || math.IsInf(sum, 1) {
 			sum, idle = m, 0
 		} else if idle++; idle > 500+s.m {
 			return Limited
@@ -203,7 +203,7 @@ func (s *simplex) enteringDual(miss float64) int {
 	})
 	slope, last := math.Abs(miss), len(b)-1
 	for i, x := range b {
-		slope -= x.slope * (s.up[x.at] - s.lo[x.at])
+		slope -= float64(x.slope * (s.up[x.at] - s.lo[x.at]))
 		if !(slope > 0) {
 			last = i
 			break

@@ -284,10 +284,10 @@ func (s *simplex) perturb() {
 			continue
 		}
 		if !math.IsInf(s.lo[k], 0) {
-			s.lo[k] = s.trueLo[k] - float64(1e-6*s.noise())*math.Max(1, math.Abs(s.trueLo[k]))
+			s.lo[k] = s.trueLo[k] - float64(1e-6*s.noise()*math.Max(1, math.Abs(s.trueLo[k])))
 		}
 		if !math.IsInf(s.up[k], 0) {
-			s.up[k] = s.trueUp[k] + float64(1e-6*s.noise())*math.Max(1, math.Abs(s.trueUp[k]))
+			s.up[k] = s.trueUp[k] + float64(1e-6*s.noise()*math.Max(1, math.Abs(s.trueUp[k])))
 		}
 		s.rest(k)
 	}
