@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -57,6 +58,69 @@ func BenchmarkWarm10k(b *testing.B) {
 		r, _ = Solve(&q, w, Budget{})
 	}
 	b.ReportMetric(float64(r.GapPPM), "gap_ppm")
+}
+
+// BenchmarkSeeds is the table of DESIGN.md: per instance the cold solve, then
+// one round after every coin moved (standard deviation about 1 %), with the gap
+// of both.
+func BenchmarkSeeds(b *testing.B) {
+	for _, size := range [][2]int{{1000, 120}, {2000, 200}, {10000, 1000}} {
+		for seed := uint64(1); seed <= 6; seed++ {
+			p := Generate(size[0], size[1], ShapeDefault, seed)
+			p.Policy.HoldGapPPM = 0
+			name := fmt.Sprintf("%d/%d", size[0], seed)
+			var r Result
+			var w *Warm
+			b.Run(name+"/cold", func(b *testing.B) {
+				for b.Loop() {
+					r, w = Solve(&p, nil, Budget{})
+				}
+				mustVerify(b, &p, &r)
+				b.ReportMetric(float64(r.GapPPM), "gap_ppm")
+				b.ReportMetric(float64(r.Work.Pivots), "pivots")
+			})
+			b.Run(name+"/tick", func(b *testing.B) {
+				if w == nil {
+					_, w = Solve(&p, nil, Budget{})
+				}
+				rng := splitmix(1)
+				q := coinTick(p, &rng)
+				for b.Loop() {
+					r, _ = Solve(&q, w, Budget{})
+				}
+				mustVerify(b, &q, &r)
+				b.ReportMetric(float64(r.GapPPM), "gap_ppm")
+				b.ReportMetric(float64(r.Work.Pivots), "pivots")
+			})
+			b.Run(name+"/hold", func(b *testing.B) {
+				rng := splitmix(1)
+				q := coinTick(p, &rng)
+				q.Policy.HoldGapPPM = 80_000
+				for b.Loop() {
+					r, _ = Solve(&q, w, Budget{})
+				}
+				b.ReportMetric(float64(r.GapPPM), "gap_ppm")
+			})
+		}
+	}
+}
+
+// coinTick moves each coin as a whole: the sum of twelve even draws is close to
+// normal, here with a standard deviation of 1 %.
+func coinTick(p Problem, rng *splitmix) Problem {
+	factor := make([]int64, p.Coins)
+	for m := range factor {
+		factor[m] = 1_000_000
+		for range 12 {
+			factor[m] += rng.between(-5000, 5000)
+		}
+	}
+	p.Mining = slices.Clone(p.Mining)
+	for k := range p.Mining {
+		c := &p.Mining[k]
+		c.GrossMicroPerHour = c.GrossMicroPerHour * factor[c.Coin] / 1_000_000
+	}
+	return p
 }
 
 func BenchmarkVerify10k(b *testing.B) {

@@ -165,6 +165,7 @@ type Budget struct {
 	PriceSweeps int64 `json:"price_sweeps"` // passes over all columns while prices settle
 	Moves       int64 `json:"moves"`        // candidate changes tried by local search
 	Nodes       int64 `json:"nodes"`        // nodes of the exhaustive search on tiny fleets
+	Pivots      int64 `json:"pivots"`       // pivots of the relaxation's simplex method
 }
 
 // Stage names the last finished step of Solve.

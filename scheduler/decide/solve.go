@@ -5,6 +5,7 @@ const (
 	defaultSweeps = 320
 	defaultMoves  = 12000
 	defaultNodes  = 400_000
+	defaultPivots = 60_000
 )
 
 // Solve answers a problem that Validate accepts. The result is always a plan
@@ -35,75 +36,48 @@ func (b Budget) withDefaults() Budget {
 	if b.Nodes <= 0 {
 		b.Nodes = defaultNodes
 	}
+	if b.Pivots <= 0 {
+		b.Pivots = defaultPivots
+	}
 	return b
 }
 
 // leads are the advantages that big gangs get in the greedy order.
 var leads = [...]float64{1.5, 1, 4}
 
-// fresh is the full ladder: prices, greedy plan, local search, exhaustive
-// search on tiny fleets, certificate.
+// fresh is the full ladder: prices, greedy plan, relaxation, guided plans with
+// local search, exhaustive search on tiny fleets, certificate.
 func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
-	var work Budget
-	// 1. Prices: from scratch, or a short walk from the last round's.
-	g := newPricer(in)
-	for r := range in.rows {
-		if in.rows[r].soft {
-			g.relax[r] = float64(in.leastShort(r))
-		}
-	}
-	work.PriceSweeps = b.PriceSweeps
-	if w != nil {
-		g.start(&w.duals)
-		work.PriceSweeps = max(1, b.PriceSweeps/4)
-		g.run(work.PriceSweeps, 0.03, 0.0003)
-	} else {
-		g.run(work.PriceSweeps, 0.15, 0.0005)
-	}
-	// 2. Greedy plan at those prices, or the last plan where it still is better.
-	//    Several leads for big gangs are tried, each with its local search.
-	stage := StageImproved
-	var s *state
-	for i, lead := range leads {
-		order := g.candidates(lead)
-		t := greedy(in, g, order)
-		if w != nil && i == 0 {
-			if old := newState(in); old.load(&w.plan) && better(old.shorts(), old.value, t.shorts(), t.value) {
-				t = old
-			}
-		}
-		// 3. Local search.
-		work.Moves += improve(t, order, b.Moves/int64(len(leads)))
-		if s == nil || better(t.shorts(), t.value, s.shorts(), s.value) {
-			s = t
-		}
+	l := &ladder{in: in, g: newPricer(in), w: w, b: b}
+	// 1. Prices: a short walk, or the last round's as they are.
+	l.warmUp()
+	// 2. A first plan at those prices, or the last one where it is better: it
+	//    says which targets can be served.
+	l.first()
+	// 3. The relaxation's exact optimum, its prices, and plans rounded from its
+	//    values; the long walk in its place where that did not come to an end.
+	solved := l.relax()
+	if !solved {
+		l.walk()
 	}
 	// 4. Tiny fleets exactly.
 	complete := false
 	if in.total <= tinyFleet {
-		s, complete, work.Nodes = exact(s, b.Nodes)
+		l.s, complete, l.work.Nodes = exact(l.s, b.Nodes)
 	}
-	s.firstComeFirst()
-	// 5. Prices again where the plan misses targets: the proof is about profit
-	// given that shortfall.
-	short := s.shorts()
-	if anyPositive(short) {
-		for r := range in.rows {
-			if in.rows[r].soft {
-				g.relax[r] = float64(max(0, -s.act[r]))
-			}
-		}
-		g.restore()
-		g.best = inf
-		g.run(b.PriceSweeps/2, 0.05, 0.0005)
-		work.PriceSweeps += b.PriceSweeps / 2
-	}
-	duals := g.duals()
-	r := report(in, s, &duals, short, stage, complete)
-	r.Work = work
+	l.s.firstComeFirst()
+	// 5. Prices for the shortfalls that the plan has after all: the proof is
+	//    about profit given those.
+	short := l.s.shorts()
+	duals := l.prove(short, solved)
+	r := report(in, l.s, &duals, short, StageImproved, complete)
+	r.Work = l.work
 	next := &Warm{duals: duals, plan: r.Plan, shorts: short, shape: shapeOf(in.p)}
 	if anyPositive(short) {
 		next.room = in.roomOf()
+	}
+	if solved {
+		next.basis, next.settled = l.x.keepBasis(), l.settled
 	}
 	return r, next
 }

@@ -15,7 +15,10 @@ type Warm struct {
 	plan   Plan
 	shorts []int64
 	shape  []int
-	room   []int64 // what shortfalls stood against; nil where there were none
+	room   []int64     // what shortfalls stood against; nil where there were none
+	basis  *relaxBasis // of the relaxation; nil when it was not solved
+
+	settled int64 // gap after the last dive, ppm
 }
 
 type warmJSON struct {
@@ -24,11 +27,15 @@ type warmJSON struct {
 	Shorts []int64 `json:"shorts"`
 	Shape  []int   `json:"shape"`
 	Room   []int64 `json:"room,omitempty"`
+
+	Basis *relaxBasis `json:"basis,omitempty"`
+
+	Settled int64 `json:"settled_ppm,omitempty"`
 }
 
 // MarshalJSON writes the state for the next round.
 func (w *Warm) MarshalJSON() ([]byte, error) {
-	return json.Marshal(warmJSON{w.duals, w.plan, w.shorts, w.shape, w.room})
+	return json.Marshal(warmJSON{w.duals, w.plan, w.shorts, w.shape, w.room, w.basis, w.settled})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote. Figures that make no sense only
@@ -38,7 +45,7 @@ func (w *Warm) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &x); err != nil {
 		return err
 	}
-	*w = Warm{x.Duals, x.Plan, x.Shorts, x.Shape, x.Room}
+	*w = Warm{x.Duals, x.Plan, x.Shorts, x.Shape, x.Room, x.Basis, x.Settled}
 	return nil
 }
 

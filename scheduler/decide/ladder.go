@@ -1,0 +1,178 @@
+package decide
+
+import "slices"
+
+// ladder is one Solve under way: the best plan so far, the prices, and the
+// relaxation that both lean on.
+type ladder struct {
+	in    *instance
+	g     *pricer
+	w     *Warm
+	b     Budget
+	work  Budget
+	s     *state
+	x     *relaxation
+	early Duals // of the walk
+
+	settled int64 // gap after the last dive, ppm
+}
+
+// warmUp finds prices good enough to start the relaxation from.
+func (l *ladder) warmUp() {
+	in, g := l.in, l.g
+	for r := range in.rows {
+		if in.rows[r].soft {
+			g.relax[r] = float64(in.leastShort(r))
+		}
+	}
+	if l.w != nil {
+		g.start(&l.w.duals)
+		if l.w.basis != nil {
+			g.best = g.sweep(0)
+			g.save()
+			l.early = g.duals()
+			return
+		}
+	}
+	l.work.PriceSweeps = max(1, l.b.PriceSweeps/2)
+	if l.w != nil {
+		g.run(l.work.PriceSweeps, 0.03, 0.0003)
+	} else {
+		g.run(l.work.PriceSweeps, 0.15, 0.0005)
+	}
+	l.early = g.duals()
+}
+
+// driftPPM is how much worse than after the last dive a plan may be before
+// another one.
+const driftPPM = 5000
+
+// gap is the best plan's distance from the relaxation, in ppm of the turnover.
+func (l *ladder) gap() int64 {
+	return share(int64(l.x.value)-l.in.base-l.s.value, l.in.turnover(l.s))
+}
+
+// offer keeps a plan that is better than the best so far.
+func (l *ladder) offer(t *state) {
+	if l.s == nil || better(t.shorts(), t.value, l.s.shorts(), l.s.value) {
+		l.s = t
+	}
+}
+
+// search is greedy and local search on one order.
+func (l *ladder) search(order []candidate, parts int64) {
+	t := greedy(l.in, l.g, order)
+	l.work.Moves += improve(t, order, l.b.Moves/parts)
+	l.offer(t)
+}
+
+func (l *ladder) first() {
+	order := l.g.candidates(leads[0])
+	l.offer(greedy(l.in, l.g, order))
+	if l.w != nil {
+		if old := newState(l.in); old.load(&l.w.plan) {
+			l.offer(old)
+		}
+	}
+	if l.w == nil {
+		l.s = l.s.clone()
+		l.work.Moves += improve(l.s, order, l.b.Moves/4)
+	}
+}
+
+// relax solves the relaxation for the targets that the plan serves and rounds
+// its values to other plans. It tells whether the prices in the pricer are the
+// relaxation's.
+func (l *ladder) relax() bool {
+	l.x = newRelaxation(l.in, l.g)
+	x := l.x
+	x.short = l.s.shorts()
+	if l.w != nil {
+		x.resume(l.w.basis)
+	}
+	for _, f := range l.s.offer {
+		if f != None {
+			x.bring(f)
+		}
+	}
+	for _, c := range l.g.candidates(1) {
+		for i, f := range c.offers {
+			if i < 2 {
+				x.bring(f)
+			}
+		}
+	}
+	solved := x.sift(l.b.Pivots)
+	l.work.Pivots = x.pivots
+	if !solved {
+		return false
+	}
+	l.g.save()
+	copy(l.g.chosen, x.share)
+	x.purge()
+	if l.w == nil {
+		for _, lead := range leads {
+			l.search(l.g.candidates(lead), 4)
+		}
+		l.search(x.order(1), 4)
+	} else { // mostly the old plan, to be mended where prices moved
+		order := l.g.candidates(leads[0])
+		l.search(order, 4)
+		t := l.s.clone()
+		l.work.Moves += improve(t, order, l.b.Moves/4)
+		l.offer(t)
+	}
+	l.settled = PPM
+	if l.w != nil {
+		l.settled = l.w.settled
+	}
+	// The dive costs more than all else. Its plan lives on in the plans of the
+	// next rounds, so it is made again only when those have drifted from it.
+	if l.w == nil || l.gap() > l.settled+driftPPM {
+		x.dive(l.b.Pivots)
+		l.work.Pivots = x.pivots
+		l.search(x.order(1), 4)
+		l.settled = l.gap()
+	}
+	return true
+}
+
+// walk is the way without a relaxation: the long descent and plans at its
+// prices.
+func (l *ladder) walk() {
+	g := l.g
+	g.start(&l.early)
+	g.best = inf
+	g.run(l.b.PriceSweeps, 0.05, 0.0005)
+	l.work.PriceSweeps += l.b.PriceSweeps
+	for _, lead := range leads {
+		l.search(g.candidates(lead), int64(len(leads)))
+	}
+}
+
+// prove returns the integer prices that bound plans missing short the best.
+func (l *ladder) prove(short []int64, solved bool) Duals {
+	in, g := l.in, l.g
+	if solved && !slices.Equal(short, l.x.short) {
+		l.x.short = short
+		if solved = l.x.sift(l.b.Pivots); solved {
+			g.save()
+		}
+		l.work.Pivots = l.x.pivots
+	} else if !solved && anyPositive(short) {
+		for r := range in.rows {
+			if in.rows[r].soft {
+				g.relax[r] = float64(max(0, -l.s.act[r]))
+			}
+		}
+		g.restore()
+		g.best = inf
+		g.run(l.b.PriceSweeps/2, 0.05, 0.0005)
+		l.work.PriceSweeps += l.b.PriceSweeps / 2
+	}
+	duals := g.duals()
+	if in.bound(&l.early, short) < in.bound(&duals, short) {
+		return l.early
+	}
+	return duals
+}

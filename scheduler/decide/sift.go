@@ -1,0 +1,93 @@
+package decide
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/sluice-project/sluice/scheduler/decide/lp"
+)
+
+// siftRounds is far more than pricing ever needs.
+const siftRounds = 60
+
+// sift solves, prices all other offers, and goes on until none pays. It tells
+// whether the prices now in g are those of the whole relaxation.
+func (x *relaxation) sift(limit int64) bool {
+	in, p, g := x.in, x.in.p, x.g
+	type paying struct {
+		f int
+		v float64
+	}
+	var list []paying
+	for round := 0; round < siftRounds; round++ {
+		if x.solve(limit-x.pivots) != lp.Optimal {
+			return false
+		}
+		copy(g.relax, x.z)
+		bound := g.sweep(0)
+		if bound-x.value <= float64(1e-8*math.Abs(x.value)) {
+			return true
+		}
+		added := false
+		for j, job := range p.Jobs {
+			if in.must[j] {
+				continue
+			}
+			tenant := 0.0
+			for _, r := range in.tenRow[job.Tenant] {
+				tenant += g.row[r]
+			}
+			held := 0.0
+			list = list[:0]
+			for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
+				if !in.usable[f] || x.fixed[f] < 0 {
+					continue
+				}
+				v := g.offerRC(f, tenant, job.Current) - float64(in.out[j])
+				if x.has[f] {
+					held = math.Max(held, v)
+				} else if v > 0 {
+					list = append(list, paying{f, v})
+				}
+			}
+			slices.SortFunc(list, func(a, b paying) int { return cmp.Or(cmp.Compare(b.v, a.v), cmp.Compare(a.f, b.f)) })
+			for i, o := range list {
+				if i == 3 || o.v <= held+float64(1e-9*math.Abs(float64(in.value[o.f]))) {
+					break
+				}
+				added = x.bring(o.f) || added
+			}
+		}
+		if !added {
+			return true
+		}
+	}
+	return false
+}
+
+// purge takes out jobs that run in no part: their columns all rest at nothing,
+// so nothing basic goes with them.
+func (x *relaxation) purge() {
+	p := x.in.p
+	idle := make([]bool, len(p.Jobs))
+	for j := range idle {
+		idle[j] = true
+	}
+	for _, f := range x.work {
+		if x.offAt[f] != lp.AtLower || x.share[f] > 0 {
+			idle[p.Offers[f].Job] = false
+		}
+	}
+	n := 0
+	for _, f := range x.work {
+		if idle[p.Offers[f].Job] {
+			x.has[f] = false
+			x.jobAt[p.Offers[f].Job] = lp.Basic
+			continue
+		}
+		x.work[n] = f
+		n++
+	}
+	x.work = x.work[:n]
+}
