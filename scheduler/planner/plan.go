@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/sluice-project/sluice/scheduler/decide"
 	"github.com/sluice-project/sluice/scheduler/ledger"
 	"github.com/sluice-project/sluice/scheduler/market"
@@ -60,6 +62,20 @@ func (r *Round) drawn() []int64 {
 		}
 	}
 	return draw
+}
+
+// quickFleet is the size, in devices, above which the linear relaxation from
+// cold takes longer than a person who submits a job should wait.
+const quickFleet = 2_000
+
+// Budget is how much work a round of the leader may do. On a large fleet an
+// arrival gets the price walk alone, which answers in a quarter of the time; the
+// round after it, with no new arrival, improves on that plan in full.
+func (b *Board) Budget() decide.Budget {
+	if len(b.devices) > quickFleet && slices.ContainsFunc(b.Problem.Jobs, func(j decide.Job) bool { return j.Arrived }) {
+		return decide.Budget{Pivots: 1}
+	}
+	return decide.Budget{}
 }
 
 // placement is what the inventory is ordered to do now.
