@@ -86,11 +86,17 @@ func TestThreeServersLoseNothingWhenTheLeaderDies(t *testing.T) {
 
 func listenOn(t *testing.T, addr string) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
+	var l net.Listener
+	var err error
+	// While the server was down, some other connection of this machine may have
+	// been given its port for a moment.
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if l, err = net.Listen("tcp", addr); err == nil {
+			return l
+		}
 	}
-	return l
+	t.Fatal(err)
+	return nil
 }
 
 func TestLoneServerLeadsAtOnceAndReplaysItsLog(t *testing.T) {

@@ -288,10 +288,16 @@ func (k *keeper) stopLocked(cause string, sig int, grace time.Duration) {
 	if first {
 		k.ended, k.cause = true, cause
 		close(k.stopped)
+		// Counted before it is asked: a workload may have saved by the time that
+		// the signal's sender runs again.
+		saved := 0
+		if unix.Signal(sig) != unix.SIGTERM {
+			saved = savedLines(k.spec.Progress, 0)
+		}
 		// Every rank is asked, not the shell in front of them alone.
 		unix.Kill(-k.state.Work.PID, unix.Signal(sig))
 		if unix.Signal(sig) != unix.SIGTERM {
-			go k.terminate(savedLines(k.spec.Progress, 0), grace)
+			go k.terminate(saved, grace)
 		}
 	}
 	deadline := time.Duration(max(grace, 0))
