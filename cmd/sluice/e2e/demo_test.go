@@ -254,7 +254,13 @@ func TestDemoTellsOneStory(t *testing.T) {
 		before := d.status()
 		list = d.gpus()
 		s = d.status()
-		return before.LogIndex == s.LogIndex && before.MoneyPerHour == s.MoneyPerHour, fmt.Sprint(before.LogIndex, s.LogIndex)
+		// Samples come every 2 s: the first after a change of use may be of before.
+		watts := int64(0)
+		for _, g := range list {
+			watts += g.Watts
+		}
+		near := max(watts-s.PowerW.Now, s.PowerW.Now-watts) <= 200
+		return near && before.LogIndex == s.LogIndex && before.MoneyPerHour == s.MoneyPerHour, fmt.Sprint(before.LogIndex, s.LogIndex, watts, s.PowerW)
 	})
 	n := uses(list)
 	if int64(len(list)) != s.Devices.Total || n["mining"] != s.Devices.Mining || n["training"] != s.Devices.Training || n["parked"] != s.Devices.Parked ||
@@ -262,12 +268,11 @@ func TestDemoTellsOneStory(t *testing.T) {
 		t.Errorf("status counts %+v, the list %v", s.Devices, n)
 	}
 	var sum money
-	var watts int64
 	for _, g := range list {
 		if g.Money.Net != g.Money.Revenue-g.Money.Energy {
 			t.Errorf("%s: %+v does not add up", g.ID, g.Money)
 		}
-		sum.Revenue, sum.Energy, sum.Net, watts = sum.Revenue+g.Money.Revenue, sum.Energy+g.Money.Energy, sum.Net+g.Money.Net, watts+g.Watts
+		sum.Revenue, sum.Energy, sum.Net = sum.Revenue+g.Money.Revenue, sum.Energy+g.Money.Energy, sum.Net+g.Money.Net
 		if !g.Sim || g.Model == "" || g.Reason == "" || (g.Use == "mining") != (g.Coin != "") || (g.Use == "training") != (g.Job != "") {
 			t.Errorf("device %+v", g)
 		}
@@ -275,8 +280,8 @@ func TestDemoTellsOneStory(t *testing.T) {
 	if sum != s.MoneyPerHour {
 		t.Errorf("the devices earn %+v, the status says %+v", sum, s.MoneyPerHour)
 	}
-	if d := watts - s.PowerW.Now; d < -200 || d > 200 || s.PowerW.Cap != 24_000 || s.PowerW.Now > s.PowerW.Cap {
-		t.Errorf("the devices draw %d W, the status says %+v", watts, s.PowerW)
+	if s.PowerW.Cap != 24_000 || s.PowerW.Now > s.PowerW.Cap {
+		t.Errorf("the status says %+v", s.PowerW)
 	}
 	if s.AISharePPM != 3*1_000_000/16 || s.Devices.Trainable != 16 || s.Leader != "dev" || len(s.Servers) != 1 || !s.Sim || s.Nodes != 5 {
 		t.Errorf("status %+v", s)
