@@ -56,7 +56,7 @@ func parseModels(specs []string) ([]sim.Model, error) {
 // hardware that a driver finds, one for the machine itself.
 func (d *dev) startAgents(ctx context.Context, run func(func(context.Context) error)) (fleet, error) {
 	var f fleet
-	start := func(node, hall string, isSim bool, drivers ...device.Driver) error {
+	start := func(node, hall string, drivers ...device.Driver) error {
 		token, err := d.server.IssueToken(ctx, "node", node, nil, time.Minute, "dev")
 		if err != nil {
 			return err
@@ -73,7 +73,7 @@ func (d *dev) startAgents(ctx context.Context, run func(func(context.Context) er
 		if f.example == "" {
 			f.example = workload.NewDeviceID(workload.NodeID(node), 0)
 		}
-		return start(node, hall, true, sim.New(sim.Config{Name: node, Models: []sim.Model{model}}))
+		return start(node, hall, sim.New(sim.Config{Name: node, Models: []sim.Model{model}}))
 	}
 	for i := range d.o.nodes {
 		model := "RTX 3080"
@@ -97,7 +97,7 @@ func (d *dev) startAgents(ctx context.Context, run func(func(context.Context) er
 }
 
 // addLocal looks for real GPUs. None found is said, and is no error.
-func (d *dev) addLocal(ctx context.Context, f *fleet, start func(string, string, bool, ...device.Driver) error) error {
+func (d *dev) addLocal(ctx context.Context, f *fleet, start func(string, string, ...device.Driver) error) error {
 	drivers := realDrivers()
 	n := 0
 	for _, driver := range drivers {
@@ -118,5 +118,5 @@ func (d *dev) addLocal(ctx context.Context, f *fleet, start func(string, string,
 	if f.example == "" {
 		f.example = "local/0"
 	}
-	return start("local", "air", false, drivers...)
+	return start("local", "air", drivers...)
 }
