@@ -128,7 +128,7 @@ func TestSamePlanForSameView(t *testing.T) {
 // the explanation names, and not with much less.
 func TestBreakEvenBidIsTrue(t *testing.T) {
 	asked := 0
-	rapid.Check(t, func(rt *rapid.T) {
+	property := func(rt *rapid.T) {
 		w := fleet(rt, 8)
 		var last workload.JobID
 		for i := range rapid.IntRange(1, 3).Draw(rt, "jobs") {
@@ -154,10 +154,14 @@ func TestBreakEvenBidIsTrue(t *testing.T) {
 		if w.s.Jobs[again].Phase != workload.Active {
 			rt.Fatalf("job %d waits with the bid %d it was told: %s", again, x.BreakEvenBid, w.s.Jobs[again].Reason.Sentence("USD"))
 		}
-	})
-	if asked < 3 {
-		t.Fatalf("only %d jobs waited for their price", asked)
 	}
+	// Few of the drawn clusters have a job that waits for its price.
+	for range 20 {
+		if rapid.Check(t, property); asked >= 5 {
+			return
+		}
+	}
+	t.Fatalf("only %d jobs waited for their price", asked)
 }
 
 // Without switching costs a miner parks just above the energy price that its

@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"fmt"
+	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +37,7 @@ func TestStoppedVerbsLeaveNothing(t *testing.T) {
 	says := func(text string) func(*process) bool {
 		return func(p *process) bool { return strings.Contains(p.log(), text) }
 	}
+	asks := func(p *process) bool { return speaksTo(t, p.pid, c.servers[0].grpc) }
 	verbs := func() []verb {
 		host := ownHost()
 		return []verb{
@@ -40,8 +45,8 @@ func TestStoppedVerbsLeaveNothing(t *testing.T) {
 			{"miner", []string{"SLUICE_MINER_TOKEN=x"}, []string{"practice", "miner", "--pool", pool, "--api", host + ":4028"}, func(*process) bool { return listening(host + ":4028") }, []string{host + ":4028"}, 130},
 			{"train", nil, []string{"practice", "train", "--dir", h.path("ckpt")}, says("step"), nil, 130},
 			{"gpu-watch", client, []string{"gpu", "list", "--watch"}, says("n1/0"), nil, 130},
-			{"job-wait", client, []string{"job", "wait", job}, func(*process) bool { time.Sleep(500 * time.Millisecond); return true }, nil, 130},
-			{"job-logs", client, []string{"job", "logs", "-f", job}, func(*process) bool { time.Sleep(500 * time.Millisecond); return true }, nil, 130},
+			{"job-wait", client, []string{"job", "wait", job}, asks, nil, 130},
+			{"job-logs", client, []string{"job", "logs", "-f", job}, asks, nil, 130},
 		}
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
@@ -80,6 +85,42 @@ func TestStoppedVerbsLeaveNothing(t *testing.T) {
 	if left := files(t, h.path("tmp")); len(left) > 0 {
 		t.Errorf("left in the temporary directory: %v", left)
 	}
+}
+
+// speaksTo says whether a process holds an established connection to addr.
+func speaksTo(t testing.TB, pid int, addr string) bool {
+	t.Helper()
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip := to.Addr().As4()
+	slices.Reverse(ip[:])
+	remote := fmt.Sprintf("%X:%04X", ip, to.Port())
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
+	if err != nil {
+		return false // not born yet, or gone
+	}
+	const established = "01"
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 9 && f[2] == remote && f[3] == established && holds(pid, "socket:["+f[9]+"]") {
+			return true
+		}
+	}
+	return false
+}
+
+// holds says whether a process has a file open that links to target.
+func holds(pid int, target string) bool {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(fds, func(fd os.DirEntry) bool {
+		link, err := os.Readlink(filepath.Join(dir, fd.Name()))
+		return err == nil && link == target
+	})
 }
 
 func names(list []alive) []string {
