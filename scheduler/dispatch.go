@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
+	"github.com/sluice-project/sluice/scheduler/orders"
 	"github.com/sluice-project/sluice/scheduler/state"
 )
 
@@ -31,7 +32,7 @@ func (s *Server) dispatch(ctx context.Context) error {
 
 // renewPlan is how often a plan is sent though nothing changed, so that its
 // expiry and its bans stay far ahead.
-const renewPlan = planLife / 8
+const renewPlan = orders.PlanLife / 8
 
 func (s *Server) sendPlan(ses *session, v *state.View, force bool) {
 	node := v.Nodes[ses.node]
@@ -48,7 +49,7 @@ func (s *Server) sendPlan(ses *session, v *state.View, force bool) {
 	if !due {
 		return
 	}
-	body, err := json.Marshal(nodePlan(v, s.trust.Cluster, ses.node, s.marketNow(v), Wall()))
+	body, err := json.Marshal(orders.NodePlan(v, s.trust.Cluster, ses.node, s.marketNow(v), Wall()))
 	if err != nil {
 		s.log.Error("a plan cannot be encoded", "node", ses.node, "err", err)
 		return

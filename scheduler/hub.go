@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
+	"github.com/sluice-project/sluice/scheduler/orders"
 	"github.com/sluice-project/sluice/scheduler/state"
 	"github.com/sluice-project/sluice/workload"
 )
@@ -67,7 +68,7 @@ func (h *hub) join(s *session) error {
 		return workload.Errorf(workload.NotLeader, "this server does not lead")
 	}
 	if old, ok := h.sessions[s.node]; ok {
-		if old.instance != s.instance && time.Since(h.heard[s.node]) < suspectAfter {
+		if old.instance != s.instance && time.Since(h.heard[s.node]) < orders.SuspectAfter {
 			return workload.Errorf(workload.Conflict, "another agent already speaks for node %s", s.node).
 				Hint("stop one of the two, or give it another node name")
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-project/sluice/scheduler/decide"
 	"github.com/sluice-project/sluice/scheduler/ledger"
 	"github.com/sluice-project/sluice/scheduler/market"
+	"github.com/sluice-project/sluice/scheduler/orders"
 	"github.com/sluice-project/sluice/scheduler/planner"
 	"github.com/sluice-project/sluice/scheduler/state"
 	"github.com/sluice-project/sluice/workload"
@@ -255,7 +256,7 @@ func energySteps(v *state.View, fresh []market.Observation, now workload.Instant
 	out := map[workload.SiteName][]ledger.Step{}
 	for d := range v.Policy.OfKind(config.KindSite) {
 		site := workload.SiteName(d.Name)
-		want := planner.EnergySteps(v.Policy, quotes, site, now, now+banHorizon)
+		want := planner.EnergySteps(v.Policy, quotes, site, now, now+orders.BanHorizon)
 		if !sameSteps(v.Book.Energy[site], want, now) {
 			out[site] = want
 		}
@@ -267,7 +268,7 @@ func sameSteps(have ledger.Energy, want []ledger.Step, now workload.Instant) boo
 	if have.Now.MicroPerKWh != want[0].MicroPerKWh || have.Now.Known != want[0].Known {
 		return false
 	}
-	soon := func(s ledger.Step) bool { return s.At > now && s.At <= now+banHorizon/2 }
+	soon := func(s ledger.Step) bool { return s.At > now && s.At <= now+orders.BanHorizon/2 }
 	near := func(list []ledger.Step) []ledger.Step {
 		var out []ledger.Step
 		for _, s := range list {

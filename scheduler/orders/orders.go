@@ -1,4 +1,7 @@
-package scheduler
+// Package orders is what the leader tells its nodes and what it concludes from
+// their silence: functions of a view and of instants, so that the simulator runs
+// the same code as the server.
+package orders
 
 import (
 	"slices"
@@ -13,18 +16,18 @@ import (
 // minerGrace is how long a miner may take to stop: it has nothing to save.
 const minerGrace = 10 * time.Second
 
-// planLife is how long a node may obey a plan unheard.
-const planLife = 24 * time.Hour
+// PlanLife is how long a node may obey a plan unheard.
+const PlanLife = 24 * time.Hour
 
-// banHorizon is how far ahead of the market clock a plan names bans, so that a
+// BanHorizon is how far ahead of the market clock a plan names bans, so that a
 // node that is cut off still keeps them for as long as the plan lives.
-const banHorizon = 48 * workload.HourMillis
+const BanHorizon = 48 * workload.HourMillis
 
-// nodePlan draws up everything one node shall do. It is a function of the view
-// and two instants.
-func nodePlan(v *state.View, cluster string, id workload.NodeID, market, wall workload.Instant) workload.NodePlan {
+// NodePlan draws up everything one node shall do. It is a function of the view
+// and two instants, one by each clock.
+func NodePlan(v *state.View, cluster string, id workload.NodeID, market, wall workload.Instant) workload.NodePlan {
 	node := v.Nodes[id]
-	p := workload.NodePlan{Cluster: cluster, Node: id, Serial: v.Index, IssuedAt: wall, ExpiresAt: wall.Add(planLife),
+	p := workload.NodePlan{Cluster: cluster, Node: id, Serial: v.Index, IssuedAt: wall, ExpiresAt: wall.Add(PlanLife),
 		Assignments: []workload.Assignment{}, Bans: bansAhead(v.Policy, node.Site, market)}
 	for _, dev := range node.Devices {
 		if d := v.Devices[dev]; d.Use.Kind != workload.Offline {
@@ -98,10 +101,10 @@ func bansAhead(set *config.Set, name workload.SiteName, from workload.Instant) [
 			continue
 		}
 		zone := site.Location()
-		for at := from; at < from+banHorizon && len(out) < 64; {
+		for at := from; at < from+BanHorizon && len(out) < 64; {
 			edge, more := c.NextEdge(at, zone)
-			if !more || edge > from+banHorizon {
-				edge = from + banHorizon
+			if !more || edge > from+BanHorizon {
+				edge = from + BanHorizon
 			}
 			if c.ActiveAt(at, zone) {
 				out = append(out, workload.Window{From: at, Until: edge, Name: d.Name})

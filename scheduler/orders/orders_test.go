@@ -1,4 +1,4 @@
-package scheduler
+package orders
 
 import (
 	"fmt"
@@ -99,7 +99,7 @@ func newOrdering(t *testing.T, more string) *ordering {
 }
 
 func (o *ordering) plan(node workload.NodeID) workload.NodePlan {
-	return nodePlan(o.s.View(), "c", node, o.s.At, o.s.Wall)
+	return NodePlan(o.s.View(), "c", node, o.s.At, o.s.Wall)
 }
 
 func TestOrdersOfAGang(t *testing.T) {
