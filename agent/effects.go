@@ -186,7 +186,7 @@ func (w *worker) extend(e reconcile.Extend) {
 	if !w.ok {
 		return
 	}
-	if err := w.agent.runner.Extend(string(e.Run), e.Deadline, e.Epoch); err != nil && w.ctx.Err() == nil {
+	if err := w.agent.runner.Extend(string(e.Run), e.Deadline, e.Epoch, e.Exact); err != nil && w.ctx.Err() == nil {
 		w.agent.config.Log.Warn("lease not extended", "run", e.Run, "error", err)
 	}
 }

@@ -174,7 +174,7 @@ func (s *step) takeOver(run Run, a workload.Assignment) {
 	run.Epochs = []workload.Epoch{a.Epoch}
 	run.Mine, run.Lease, run.StopGrace = a.Mine, a.Lease, a.StopGrace
 	if s.Heard >= 0 {
-		run.Deadline = s.Heard + a.Lease
+		run.Deadline = min(s.Heard+a.Lease, s.leaseLimit(run))
 	}
 	s.Runs[run.ID] = run
 	s.do(Adopt{Run: run})
@@ -193,7 +193,8 @@ func (s *step) startMining(a workload.Assignment) {
 	if s.Live && s.Heard >= 0 {
 		from = s.Heard
 	}
-	if from+a.Lease <= s.now.Boot {
+	deadline := min(from+a.Lease, s.curfew(s.now, a.StopGrace))
+	if deadline <= s.now.Boot {
 		return
 	}
 	s.raise(a.Device, a.Epoch)
@@ -201,7 +202,7 @@ func (s *step) startMining(a workload.Assignment) {
 	s.dirty = true
 	run := Run{ID: RunID(fmt.Sprintf("m%d-e%d-s%d", a.Device.Slot(), a.Epoch, s.Starts)), Devices: []workload.DeviceID{a.Device},
 		Epochs: []workload.Epoch{a.Epoch}, Kind: workload.Mining, Option: a.Use.Option, Mine: a.Mine, Lease: a.Lease, StopGrace: a.StopGrace,
-		Try: w.failures, Deadline: from + a.Lease}
+		Try: w.failures, Deadline: deadline}
 	s.Runs[run.ID] = run
 	s.do(Start{Run: run})
 }

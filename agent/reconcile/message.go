@@ -81,11 +81,13 @@ type (
 		Grace  time.Duration
 		Why    string
 	}
-	// Extend moves the lease of a run, and takes it over into an epoch.
+	// Extend moves the lease of a run, and takes it over into an epoch. Within one
+	// epoch it only ever moves it forward, unless Exact.
 	Extend struct {
 		Run      RunID
 		Deadline time.Duration
 		Epoch    workload.Epoch
+		Exact    bool
 	}
 	// Adopt replaces the stored description of a run that a newer grant keeps.
 	Adopt struct{ Run Run }

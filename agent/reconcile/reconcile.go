@@ -13,7 +13,8 @@
 //  4. Mining goes on across grants of equal work; training belongs to one
 //     epoch, as its checkpoint directory does.
 //  5. Mining stops when the plan expires or a ban window opens, with or
-//     without a leader; training is left to the lease its shim enforces.
+//     without a leader, and by its lease without an agent; training is left to
+//     the lease its shim enforces.
 //  6. Training starts only under a plan that a leader has sent to this very
 //     agent process, and never twice under one epoch.
 package reconcile
@@ -182,4 +183,21 @@ func (s State) Banned(now Now, grace time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// curfew is when mining has to begin to stop at the latest, by the boot clock: in
+// time for the next ban, and when the plan expires. It goes into the lease, so
+// that the shim keeps both though no agent is there to do so.
+func (s State) curfew(now Now, grace time.Duration) time.Duration {
+	if s.Plan == nil {
+		return now.Boot
+	}
+	span := func(ms workload.Instant) time.Duration { return time.Duration(ms) * time.Millisecond }
+	at := now.Boot + span(s.Plan.ExpiresAt-now.Wall)
+	for _, w := range s.Plan.Bans {
+		if now.Market < w.Until {
+			at = min(at, now.Boot+span(w.From-now.Market)/time.Duration(max(now.Speed, 1))-grace)
+		}
+	}
+	return at
 }

@@ -57,6 +57,9 @@ func tell(effects []Effect) string {
 			fmt.Fprintf(&b, "stop %s %s %v: %s", e.Run, e.Signal, e.Grace, e.Why)
 		case Extend:
 			fmt.Fprintf(&b, "extend %s until %v epoch %d", e.Run, e.Deadline, e.Epoch)
+			if e.Exact {
+				b.WriteString(" exactly")
+			}
 		case Adopt:
 			fmt.Fprintf(&b, "adopt %s epochs %v", e.Run.ID, e.Run.Epochs)
 		case Emit:
@@ -109,8 +112,8 @@ func (st *story) plan(p *workload.NodePlan) PlanReceived {
 func TestMiningGivesWayToAGang(t *testing.T) {
 	st := begin(t)
 	st.then(`persist
-		start m0-e5-s1 [n1/0] epochs [5] until 25h0m0s
-		start m1-e5-s2 [n1/1] epochs [5] until 25h0m0s`, st.plan(plan(5, mine(0, 5), mine(1, 5))))
+		start m0-e5-s1 [n1/0] epochs [5] until 1h16m40s
+		start m1-e5-s2 [n1/1] epochs [5] until 1h16m40s`, st.plan(plan(5, mine(0, 5), mine(1, 5))))
 	st.then(`1 started n1/0 epoch 5
 		persist
 		2 started n1/1 epoch 5
@@ -140,14 +143,14 @@ func TestMiningGivesWayToAGang(t *testing.T) {
 
 func TestEqualMiningIsKeptUnderANewerEpoch(t *testing.T) {
 	st := begin(t)
-	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 25h0m0s", st.plan(plan(5, mine(0, 5))))
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h16m40s", st.plan(plan(5, mine(0, 5))))
 	st.then("1 started n1/0 epoch 5\npersist", Started{Run: "m0-e5-s1", PID: 10})
 	newer := mine(0, 8)
 	newer.Mine.Hashrate = 99 // an expectation, not a difference
 	st.then(`2 started n1/0 epoch 8
 		persist
 		adopt m0-e5-s1 epochs [8]
-		extend m0-e5-s1 until 25h0m0s epoch 8`, st.plan(plan(8, newer)))
+		extend m0-e5-s1 until 1h16m40s epoch 8`, st.plan(plan(8, newer)))
 	other := mine(0, 9)
 	other.Mine.Wallet = "another"
 	st.then("stop m0-e5-s1 SIGTERM 5s: n1/0 shall be mining KAS\npersist", st.plan(plan(9, other)))
@@ -155,7 +158,7 @@ func TestEqualMiningIsKeptUnderANewerEpoch(t *testing.T) {
 
 func TestC13OldOrdersAreRefused(t *testing.T) {
 	st := begin(t)
-	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 25h0m0s", st.plan(plan(5, mine(0, 5))))
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h16m40s", st.plan(plan(5, mine(0, 5))))
 	// A lower serial is not even looked at.
 	st.then("", st.plan(plan(4, parked(0, 9))))
 	// A lower epoch in a newer plan is refused once, and what runs is left.
@@ -173,7 +176,7 @@ func TestExpiryStopsMiningAndLeavesTraining(t *testing.T) {
 	st := begin(t)
 	as := append(train(7, 1, 5, 1), mine(0, 5))
 	st.then(`persist
-		start m0-e5-s1 [n1/0] epochs [5] until 25h0m0s
+		start m0-e5-s1 [n1/0] epochs [5] until 1h16m40s
 		start j7-a1-s2 [n1/1] epochs [5] until 1h15m0s`, st.plan(plan(5, as...)))
 	st.then("1 started n1/0 epoch 5\npersist\n2 started n1/1 epoch 5\npersist", Started{Run: "m0-e5-s1"}, Started{Run: "j7-a1-s2"})
 	st.now.Wall, st.now.Boot = 2_000_000, st.now.Boot+time.Minute
@@ -187,9 +190,11 @@ func TestI10MiningStopsBeforeABanWithoutALeader(t *testing.T) {
 	p := plan(5, mine(0, 5))
 	p.Bans = []workload.Window{{From: 5_060_000, Until: 5_120_000, Name: "winter"}}
 	st.now.Speed = 2
-	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 25h0m0s", st.plan(p))
+	// Its lease ends in time for the window, so that its shim stops it though the
+	// agent is gone by then.
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h0m25s", st.plan(p))
 	st.then("1 started n1/0 epoch 5\npersist", Started{Run: "m0-e5-s1"})
-	st.now.Market = 5_049_999
+	st.now.Market, st.now.Boot = 5_049_998, st.now.Boot+25*time.Second-time.Millisecond
 	st.then("", Tick{})
 	st.now.Market = 5_050_000 // 5 s of grace at twice the speed before the window
 	st.then("stop m0-e5-s1 SIGTERM 5s: a ban window is open", Tick{})
@@ -197,24 +202,37 @@ func TestI10MiningStopsBeforeABanWithoutALeader(t *testing.T) {
 	st.now.Market = 5_119_999
 	st.then("", Tick{})
 	st.now.Market = 5_120_000
-	st.then("persist\nstart m0-e5-s2 [n1/0] epochs [5] until 25h0m0s", Tick{})
+	st.then("persist\nstart m0-e5-s2 [n1/0] epochs [5] until 1h17m4.999s", Tick{})
 	st.now.Market = 0
 	st.then("stop m0-e5-s2 SIGTERM 5s: a ban window is open", Tick{})
 }
 
+// A ban that nobody knew of when a lease was given cuts it short.
+func TestABanCutsALeaseShort(t *testing.T) {
+	st := begin(t)
+	st.now.Speed = 1
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h16m40s", st.plan(plan(5, mine(0, 5))))
+	st.then("1 started n1/0 epoch 5\npersist", Started{Run: "m0-e5-s1"})
+	p := plan(6, mine(0, 5))
+	p.Bans = []workload.Window{{From: st.now.Market + 600_000, Until: st.now.Market + 700_000, Name: "new"}}
+	st.then("persist\nextend m0-e5-s1 until 1h9m55s epoch 5 exactly", st.plan(p))
+	p = plan(7, mine(0, 5))
+	st.then("persist\nextend m0-e5-s1 until 1h16m40s epoch 5", st.plan(p))
+}
+
 func TestFailingMinerBacksOff(t *testing.T) {
 	st := begin(t)
-	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 25h0m0s", st.plan(plan(5, mine(0, 5))))
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h16m40s", st.plan(plan(5, mine(0, 5))))
 	st.then("1 start_failed n1/0 epoch 5\npersist", StartFailed{Run: "m0-e5-s1"})
 	st.now.Boot += 999 * time.Millisecond
 	st.then("", Tick{})
 	st.now.Boot += time.Millisecond
-	st.then("persist\nstart m0-e5-s2 [n1/0] epochs [5] until 25h0m0s", Tick{})
+	st.then("persist\nstart m0-e5-s2 [n1/0] epochs [5] until 1h16m41s", Tick{})
 	st.then("2 started n1/0 epoch 5\npersist\n3 exited n1/0 epoch 5 by self code 1\npersist", Started{Run: "m0-e5-s2"}, Exited{Run: "m0-e5-s2", Code: 1, Cause: "self"})
 	st.now.Boot += 1999 * time.Millisecond
 	st.then("", Tick{})
 	st.now.Boot += time.Millisecond
-	st.then("persist\nstart m0-e5-s3 [n1/0] epochs [5] until 25h0m0s", Tick{})
+	st.then("persist\nstart m0-e5-s3 [n1/0] epochs [5] until 1h16m43s", Tick{})
 }
 
 func TestFailedTrainingStartEndsTheAttempt(t *testing.T) {
@@ -259,13 +277,13 @@ func TestRestartKeepsWhatRunsAndTellsOnce(t *testing.T) {
 func TestC3RebootMinesAloneAndNeverTrainsAlone(t *testing.T) {
 	st := begin(t)
 	as := append(train(7, 1, 5, 1), mine(0, 5))
-	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 25h0m0s\nstart j7-a1-s2 [n1/1] epochs [5] until 1h15m0s", st.plan(plan(5, as...)))
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h16m40s\nstart j7-a1-s2 [n1/1] epochs [5] until 1h15m0s", st.plan(plan(5, as...)))
 	training := st.s.Runs["j7-a1-s2"]
 	st.s = New(node, st.s.Durable, st.s.Plan)
 	st.now.Boot = time.Minute
 	st.then(`1 exited n1/1 epoch 5 by reboot code 137
 		persist
-		start m0-e5-s3 [n1/0] epochs [5] until 24h1m0s`,
+		start m0-e5-s3 [n1/0] epochs [5] until 17m40s`,
 		Restarted{Boot: "b2", Ended: []RunEnd{{Run: training, Exit: Exited{Run: training.ID, Code: 137, Cause: "reboot"}}}})
 	// Not even a new attempt under the old plan; the leader must have sent one.
 	st.s = New(node, st.s.Durable, plan(6, train(7, 2, 6, 1)...))
@@ -275,7 +293,7 @@ func TestC3RebootMinesAloneAndNeverTrainsAlone(t *testing.T) {
 
 func TestDeviceOutsideThePlanIsStopped(t *testing.T) {
 	st := begin(t)
-	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 25h0m0s", st.plan(plan(5, mine(0, 5))))
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h16m40s", st.plan(plan(5, mine(0, 5))))
 	st.then("stop m0-e5-s1 SIGTERM 5s: n1/0 is not in the plan\npersist", st.plan(plan(6)))
 	// Its start had been under way: what comes of it is told as an end.
 	st.then("1 stopped n1/0 epoch 5 by order code 0\npersist", StartFailed{Run: "m0-e5-s1"})

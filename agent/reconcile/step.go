@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -225,24 +226,51 @@ func (s *step) raise(d workload.DeviceID, e workload.Epoch) {
 	}
 }
 
+// curfewSlack is how much earlier a curfew must have become before a lease is cut
+// short for it: clocks that are told anew differ by some milliseconds.
+const curfewSlack = 250 * time.Millisecond
+
 // extend moves the leases of what the plan still wants, counting from when the
-// leader was certainly still there. A move of less than a twentieth of a lease
-// is left for later: it would cost a message to every shim each heartbeat, and
-// a lease that ends a little early is safe.
+// leader was certainly still there. A move of less than a twentieth of a lease,
+// or of half of what is left of it, waits: it would cost a message to every shim
+// each heartbeat, and a lease that ends a little early is safe. A miner's lease
+// is cut short by a ban that was not known when it was given.
 func (s *step) extend() {
-	if s.Heard < 0 || !s.Live || s.Expired(s.now) {
+	if s.Expired(s.now) {
 		return
 	}
 	for _, id := range s.RunIDs() {
 		run := s.Runs[id]
-		deadline := s.Heard + run.Lease
-		if run.Phase != RunRunning || deadline < run.Deadline+run.Lease/20 || !s.wanted(run) {
+		if run.Phase != RunRunning {
 			continue
 		}
-		run.Deadline = deadline
-		s.Runs[id] = run
-		s.do(Extend{Run: id, Deadline: deadline, Epoch: run.Epoch()})
+		limit := s.leaseLimit(run)
+		if run.Deadline-curfewSlack > limit {
+			s.lease(run, limit, true)
+			continue
+		}
+		deadline := min(s.Heard+run.Lease, limit)
+		worth := max(curfewSlack, min(run.Lease/20, (run.Deadline-s.now.Boot)/2))
+		if s.Heard < 0 || !s.Live || deadline < run.Deadline+worth || !s.wanted(run) {
+			continue
+		}
+		s.lease(run, deadline, false)
 	}
+}
+
+func (s *step) lease(run Run, deadline time.Duration, exact bool) {
+	run.Deadline = deadline
+	s.Runs[run.ID] = run
+	s.do(Extend{Run: run.ID, Deadline: deadline, Epoch: run.Epoch(), Exact: exact})
+}
+
+// leaseLimit is what no lease of a run may exceed. Training has none: bans are
+// about mining, and its leases are short.
+func (s *step) leaseLimit(run Run) time.Duration {
+	if run.Kind != workload.Mining {
+		return math.MaxInt64
+	}
+	return s.curfew(s.now, run.StopGrace)
 }
 
 // wanted reports whether the plan grants exactly this run.

@@ -306,10 +306,11 @@ func (r *Runner) abandon(dir string) {
 	os.RemoveAll(dir)
 }
 
-// Extend moves a lease. It returns an Unavailable error when the shim does not
-// answer; its end is then reported by Ends.
-func (r *Runner) Extend(id string, deadline time.Duration, epoch workload.Epoch) error {
-	_, err := r.ask(id, shim.Request{Op: "extend", Deadline: int64(deadline), Epoch: uint64(epoch)})
+// Extend moves a lease, within one epoch only forward unless exact. It returns an
+// Unavailable error when the shim does not answer; its end is then reported by
+// Ends.
+func (r *Runner) Extend(id string, deadline time.Duration, epoch workload.Epoch, exact bool) error {
+	_, err := r.ask(id, shim.Request{Op: "extend", Deadline: int64(deadline), Epoch: uint64(epoch), Exact: exact})
 	return err
 }
 

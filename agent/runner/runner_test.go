@@ -471,23 +471,29 @@ func TestLeaseMovesOnlyAsTold(t *testing.T) {
 	r := newRunner(t, t.TempDir(), "")
 	run := start(t, r, spec("w1", time.Hour, "sleep", "300"))
 	first := time.Duration(run.State.Deadline)
-	if err := r.Extend("w1", first-time.Minute, 5); err != nil {
+	if err := r.Extend("w1", first-time.Minute, 5, false); err != nil {
 		t.Fatal(err)
 	}
 	if s, _ := r.Status("w1"); time.Duration(s.Deadline) != first {
 		t.Error("the same epoch shortens a lease")
 	}
-	if err := r.Extend("w1", first+time.Minute, 4); err == nil {
+	if err := r.Extend("w1", first+time.Minute, 4, false); err == nil {
 		t.Error("a lower epoch extends a lease")
 	}
-	if err := r.Extend("w1", first+time.Minute, 5); err != nil {
+	if err := r.Extend("w1", first+time.Minute, 5, false); err != nil {
 		t.Fatal(err)
 	}
 	if s, _ := r.Status("w1"); time.Duration(s.Deadline) != first+time.Minute {
 		t.Error("the lease is not extended")
 	}
+	if err := r.Extend("w1", first-time.Minute, 5, true); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := r.Status("w1"); time.Duration(s.Deadline) != first-time.Minute {
+		t.Error("the lease is not cut short where that is asked for")
+	}
 	// A newer grant sets its own lease, also a shorter one, and it is enforced.
-	if err := r.Extend("w1", boot()+50*time.Millisecond, 6); err != nil {
+	if err := r.Extend("w1", boot()+50*time.Millisecond, 6, false); err != nil {
 		t.Fatal(err)
 	}
 	if e := end(t, r); e.Exit.Cause != shim.CauseLease {

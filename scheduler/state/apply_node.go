@@ -169,11 +169,11 @@ func (s *State) applyLost(c AttemptLost) Result {
 
 // applyEvents takes a node's journal in order, each event once.
 func (s *State) applyEvents(c WorkloadsReported) Result {
-	node, ok := s.Nodes[c.Node]
-	if !ok {
+	if _, ok := s.Nodes[c.Node]; !ok {
 		return refuse(workload.Errorf(workload.NotFound, "node %s is not registered", c.Node))
 	}
 	for _, e := range c.Events {
+		node := s.Nodes[c.Node] // anew: an event may have changed the node's orders
 		if e.Seq <= node.LastSeq {
 			continue
 		}

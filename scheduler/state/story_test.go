@@ -48,6 +48,26 @@ func TestStoryOfOneJob(t *testing.T) {
 	}
 }
 
+// A node whose report frees the last device of a gang, and tells something else
+// besides, must be given the order to start: the second event once undid the
+// note that its orders had changed.
+func TestReleaseReachesTheNodeWhoseReportCausedIt(t *testing.T) {
+	c := newCluster(t)
+	c.register("n1", 2)
+	c.register("n2", 1)
+	c.do(Command{Plan: &Plan{Moves: []Move{c.mine("n1/1")}}})
+	job := c.submit("a", 2)
+	c.start(job, "n1/0", "n2/0")
+	c.freed("n2/0")
+	c.report(c.event(EventFreed, "n1/0"), c.event(EventStarted, "n1/1"))
+	c.expect(job, workload.Active, workload.Starting)
+	for _, n := range []workload.NodeID{"n1", "n2"} {
+		if c.s.Nodes[n].Touched != c.s.Index {
+			t.Errorf("the orders of %s changed at %d, noted is %d", n, c.s.Index, c.s.Nodes[n].Touched)
+		}
+	}
+}
+
 func TestStoryOfAGangWithOneFailingRank(t *testing.T) {
 	c := newCluster(t)
 	c.register("n1", 2)

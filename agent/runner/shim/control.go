@@ -17,9 +17,11 @@ import (
 type Request struct {
 	Op string `json:"op"` // status | extend | stop
 	// Deadline and Epoch of extend. A higher epoch sets the deadline as given;
-	// the same one only ever moves it forward; a lower one is refused.
+	// the same one only ever moves it forward, unless Exact; a lower one is
+	// refused.
 	Deadline int64  `json:"deadline,omitempty"`
 	Epoch    uint64 `json:"epoch,omitempty"`
+	Exact    bool   `json:"exact,omitempty"`
 	// Signal (0 = the spec's) and Grace (negative = the spec's) of stop.
 	Signal int           `json:"signal,omitempty"`
 	Grace  time.Duration `json:"grace,omitempty"`
@@ -149,7 +151,7 @@ func (k *keeper) handle(r Request) (State, error) {
 		if r.Epoch < k.state.Epoch {
 			return State{}, fmt.Errorf("epoch %d is below %d", r.Epoch, k.state.Epoch)
 		}
-		if r.Epoch == k.state.Epoch && r.Deadline <= k.state.Deadline {
+		if r.Epoch == k.state.Epoch && r.Deadline <= k.state.Deadline && !r.Exact {
 			return k.state, nil
 		}
 		k.state.Epoch, k.state.Deadline = r.Epoch, r.Deadline
