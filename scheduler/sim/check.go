@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-project/sluice/agent/reconcile"
+	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/state"
 	"github.com/sluice-project/sluice/workload"
 )
@@ -57,18 +58,36 @@ func (w *world) spawned(p *proc) {
 // banSlack is what an agent's clock may lag behind: a message and a tick.
 const banSlack = 1500 * time.Millisecond
 
+// bans are the windows of a run in which nothing may mine.
+var bans = func() []workload.Window {
+	var out []workload.Window
+	site := documents.Site("north")
+	for d := range documents.OfKind(config.KindCalendar) {
+		for at := began; at < began+workload.HourMillis; {
+			edge, more := d.Calendar.NextEdge(at, site.Location())
+			if !more {
+				break
+			}
+			if d.Calendar.ActiveAt(at, site.Location()) {
+				out = append(out, workload.Window{From: at, Until: edge, Name: d.Name})
+			}
+			at = edge
+		}
+	}
+	return out
+}()
+
 // checkBans holds I10: nothing mines in a window that forbids it.
 func (w *world) checkBans() {
-	site := documents.Site("north")
-	for d := range documents.OfKind("Calendar") {
-		at := w.wall()
-		if !d.Calendar.ActiveAt(at, site.Location()) || !d.Calendar.ActiveAt(at.Add(-banSlack), site.Location()) {
+	for _, ban := range bans {
+		if at := w.wall(); at < ban.From.Add(banSlack) || at >= ban.Until {
 			continue
 		}
+		w.cover["checked in a ban"]++
 		for _, n := range w.nodes {
 			for id, p := range n.procs { // a yes or no: order does not matter
 				if p.live && p.run.Kind == workload.Mining {
-					w.fail("I10", "%s mines in %s", id, d.Name)
+					w.fail("I10", "%s mines in %s", id, ban.Name)
 				}
 			}
 		}

@@ -139,7 +139,7 @@ func (w *world) lifeOf(p *proc) time.Duration {
 	k := attemptKey{p.run.Train.Job, p.run.Train.Attempt}
 	if _, begun := w.seen.ends[k]; !begun {
 		w.seen.ends[k] = w.now + w.between(2*time.Second, 25*time.Second)
-		if w.chance(10) && !w.calm {
+		if w.chance(25) && !w.calm {
 			w.seen.codes[k] = 1
 		}
 	}

@@ -139,6 +139,7 @@ func (s *server) round() bool {
 			}
 		}
 		p, some = r.Plan()
+		w.cover["decided by the planner"]++
 	} else {
 		p, some = w.draw(v, w.wall().Add(s.skew))
 	}
