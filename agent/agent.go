@@ -117,8 +117,9 @@ type Agent struct {
 
 	state   reconcile.State
 	record  record
-	dirty   bool // record differs from the disk in something that can wait
-	failed  bool // the newest save did not succeed
+	loaded  uint64 // number of the newest report that the state file held when this process began
+	dirty   bool   // record differs from the disk in something that can wait
+	failed  bool   // the newest save did not succeed
 	workers map[reconcile.RunID]*worker
 	session *session
 	samples samples
@@ -155,7 +156,7 @@ func (a *Agent) open() error {
 	if note != "" {
 		a.config.Log.Error("agent state was damaged; the previous generation is used", "note", note)
 	}
-	a.record = rec
+	a.record, a.loaded = rec, rec.Durable.Seq
 	boot, err := shim.BootID()
 	if err != nil {
 		return workload.Errorf(workload.Unavailable, "boot id: %w", err)

@@ -415,6 +415,27 @@ func TestLostStateFileDoesNotRepeatNumbers(t *testing.T) {
 	}
 }
 
+// A state file that is older than what was sent by one report: the first report
+// of the next process must not bear the number that the leader has seen.
+func TestOlderStateFileDoesNotRepeatNumbers(t *testing.T) {
+	a, err := New(config(t.TempDir(), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	a.loaded, a.state.Seq = 5, 6
+	a.record.Journal = []reconcile.Report{{Seq: 5}, {Seq: 6, Kind: "exited"}}
+	a.renumber(6)
+	a.drop(6)
+	if j := a.record.Journal; len(j) != 1 || j[0].Seq != 7 || j[0].Kind != "exited" || a.state.Seq != 7 {
+		t.Errorf("%+v, newest %d", j, a.state.Seq)
+	}
+	a.renumber(6) // of the same process: the leader knows what it was sent
+	if j := a.record.Journal; j[0].Seq != 7 {
+		t.Errorf("%+v", j)
+	}
+}
+
 // agentProcess runs a whole agent as a process of its own.
 func agentProcess(t *testing.T, dir, server string) *exec.Cmd {
 	t.Helper()

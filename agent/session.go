@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"google.golang.org/grpc"
@@ -255,24 +256,37 @@ func (a *Agent) receive(s *session, m *pb.ServerMessage) {
 }
 
 func (a *Agent) welcomed(s *session, w *pb.Welcome) {
-	a.record.Market = market{Wall: workload.Instant(a.config.Now().UnixMilli()), Market: workload.Instant(w.GetMarketMs()), Speed: max(w.GetMarketSpeed(), 1)}
+	// The leader spoke at some time since we said Hello; a message may have lain
+	// about for long while this process was stopped.
+	speed := max(w.GetMarketSpeed(), 1)
+	a.record.Market = market{Wall: workload.Instant(a.config.Now().UnixMilli()), Market: workload.Instant(w.GetMarketMs()), Speed: speed,
+		Late: workload.Instant((a.config.Boottime() - s.hello).Milliseconds() * speed)}
 	a.dirty = true
-	last := w.GetLastSeq()
-	if last > a.state.Seq {
-		// Our numbers fell back with a lost or older state file; new reports
-		// under old numbers would be taken for repeats.
-		for i := range a.record.Journal {
-			a.record.Journal[i].Seq = last + uint64(i) + 1
-		}
-		a.state.Seq = last + uint64(len(a.record.Journal))
-		a.record.Durable.Seq = a.state.Seq
-		a.save()
-	} else {
-		a.drop(last)
-	}
+	a.renumber(w.GetLastSeq())
+	a.drop(w.GetLastSeq())
 	s.up = true
 	a.once.Do(func() { close(a.ready) })
 	a.config.Log.Info("session", "server", w.GetServer())
+}
+
+// renumber gives the reports of this process numbers that the leader has not
+// seen. It knows later ones than the state file held when this process began if
+// that file was older than what had been sent: a save that failed, or a previous
+// generation. Reports under those numbers would be taken for repeats.
+func (a *Agent) renumber(last uint64) {
+	from := a.loaded
+	a.loaded = math.MaxUint64 // from here on the leader knows only what we sent
+	if last <= from {
+		return
+	}
+	for i := range a.record.Journal {
+		if r := &a.record.Journal[i]; r.Seq > from {
+			r.Seq += last - from
+		}
+	}
+	a.state.Seq += last - from
+	a.record.Durable.Seq = a.state.Seq
+	a.save()
 }
 
 func (a *Agent) planned(s *session, signed *pb.SignedPlan) {
@@ -316,7 +330,9 @@ func (a *Agent) drop(through uint64) {
 // window is how many reports may be under way at once.
 const window = 64
 
-// pump sends reports that are on disk and have not been sent in this session.
+// pump sends reports that have not been sent in this session. It does not wait
+// for a disk that takes no writes: what is told twice changes nothing, and what
+// is not told keeps devices idle.
 func (a *Agent) pump() {
 	s := a.session
 	if s == nil || !s.up {

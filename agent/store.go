@@ -35,6 +35,8 @@ type market struct {
 	Wall   workload.Instant `json:"wall"`
 	Market workload.Instant `json:"market"`
 	Speed  int64            `json:"speed"`
+	// Late is how far the market clock may be ahead, in market milliseconds.
+	Late workload.Instant `json:"late,omitempty"`
 }
 
 // at converts; zero where no leader has told the market clock yet.
@@ -167,7 +169,7 @@ func decodeRecord(data []byte) (record, error) {
 // now of three clocks.
 func (a *Agent) now() reconcile.Now {
 	wall := workload.Instant(a.config.Now().UnixMilli())
-	return reconcile.Now{Wall: wall, Boot: a.config.Boottime(), Market: a.record.Market.at(wall), Speed: a.record.Market.Speed}
+	return reconcile.Now{Wall: wall, Boot: a.config.Boottime(), Market: a.record.Market.at(wall), Speed: a.record.Market.Speed, Late: a.record.Market.Late}
 }
 
 // maxJournal bounds the reports kept while no leader can be reached.

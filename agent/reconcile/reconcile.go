@@ -35,6 +35,9 @@ type Now struct {
 	// zero Market means that the leader has not told it yet.
 	Market workload.Instant
 	Speed  int64
+	// Late is how far the market clock may be ahead of Market, in market
+	// milliseconds: the leader's word took some time to arrive.
+	Late workload.Instant
 }
 
 // RunID names one start of one workload on this node, for good.
@@ -176,7 +179,7 @@ func (s State) Banned(now Now, grace time.Duration) bool {
 	if now.Market == 0 {
 		return true // the windows cannot be told: rather idle than in breach
 	}
-	ahead := workload.Instant(grace.Milliseconds() * max(now.Speed, 1))
+	ahead := now.Late + workload.Instant(grace.Milliseconds()*max(now.Speed, 1))
 	for _, w := range s.Plan.Bans {
 		if now.Market+ahead >= w.From && now.Market < w.Until {
 			return true
@@ -196,7 +199,7 @@ func (s State) curfew(now Now, grace time.Duration) time.Duration {
 	at := now.Boot + span(s.Plan.ExpiresAt-now.Wall)
 	for _, w := range s.Plan.Bans {
 		if now.Market < w.Until {
-			at = min(at, now.Boot+span(w.From-now.Market)/time.Duration(max(now.Speed, 1))-grace)
+			at = min(at, now.Boot+span(w.From-now.Market-now.Late)/time.Duration(max(now.Speed, 1))-grace)
 		}
 	}
 	return at

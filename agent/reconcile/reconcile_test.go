@@ -207,6 +207,21 @@ func TestI10MiningStopsBeforeABanWithoutALeader(t *testing.T) {
 	st.then("stop m0-e5-s2 SIGTERM 5s: a ban window is open", Tick{})
 }
 
+// The leader's word on the market clock may have lain about: the window may open
+// as much earlier.
+func TestBanAllowsForALateClock(t *testing.T) {
+	st := begin(t)
+	p := plan(5, mine(0, 5))
+	p.Bans = []workload.Window{{From: 5_060_000, Until: 5_120_000, Name: "winter"}}
+	st.now.Speed, st.now.Late = 1, 20_000
+	st.then("persist\nstart m0-e5-s1 [n1/0] epochs [5] until 1h0m35s", st.plan(p))
+	st.then("1 started n1/0 epoch 5\npersist", Started{Run: "m0-e5-s1"})
+	st.now.Market, st.now.Boot = 5_034_999, st.now.Boot+34_999*time.Millisecond
+	st.then("", Tick{})
+	st.now.Market++
+	st.then("stop m0-e5-s1 SIGTERM 5s: a ban window is open", Tick{})
+}
+
 // A ban that nobody knew of when a lease was given cuts it short.
 func TestABanCutsALeaseShort(t *testing.T) {
 	st := begin(t)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -33,7 +34,8 @@ type node struct {
 	instance int // 0: none yet
 	up       bool
 	st       reconcile.State
-	mem      disk // what the agent believes is on disk
+	mem      disk   // what the agent believes is on disk
+	loaded   uint64 // newest report on disk when it began
 	link     *link
 	backOff  time.Duration
 }
@@ -44,7 +46,7 @@ type disk struct {
 	plan    *workload.NodePlan
 	journal []reconcile.Report
 	// The market clock as last told, by the node's own real clock.
-	market, told workload.Instant
+	market, told, late workload.Instant
 }
 
 func (d disk) clone() disk {
@@ -56,7 +58,7 @@ func (n *node) clock() reconcile.Now {
 	wall := n.w.wall().Add(n.skew)
 	now := reconcile.Now{Wall: wall, Boot: n.w.now - n.bootedAt, Speed: 1}
 	if n.mem.market != 0 {
-		now.Market = n.mem.market + wall - n.mem.told
+		now.Market, now.Late = n.mem.market+wall-n.mem.told, n.mem.late
 	}
 	return now
 }
@@ -81,6 +83,7 @@ func (n *node) begin() {
 	}
 	n.instance++
 	n.up, n.mem, n.backOff = true, n.disk.clone(), 100*time.Millisecond
+	n.loaded = n.mem.durable.Seq
 	n.st = reconcile.New(n.id, n.mem.durable, n.mem.plan)
 	e := reconcile.Restarted{Boot: workload.BootID(fmt.Sprint(n.boot)), Ended: slices.Clone(n.ends)}
 	for _, id := range sorted(n.procs) {
@@ -269,20 +272,29 @@ func (n *node) closed(l *link) {
 }
 
 func (n *node) welcomed(l *link, last uint64, market workload.Instant) {
-	n.mem.market, n.mem.told = market, n.clock().Wall
-	if last > n.st.Seq {
-		n.w.cover["journal renumbered"]++
-		for i := range n.mem.journal {
-			n.mem.journal[i].Seq = last + uint64(i) + 1
-		}
-		n.st.Seq = last + uint64(len(n.mem.journal))
-		n.mem.durable.Seq = n.st.Seq
-		n.save()
-	} else {
-		n.drop(last)
-	}
+	now := n.clock()
+	n.mem.market, n.mem.told, n.mem.late = market, now.Wall, workload.Instant((now.Boot - l.hello).Milliseconds())
+	n.renumber(last)
+	n.drop(last)
 	l.up = true
 	n.pump()
+}
+
+func (n *node) renumber(last uint64) {
+	from := n.loaded
+	n.loaded = math.MaxUint64
+	if last <= from {
+		return
+	}
+	n.w.cover["journal renumbered"]++
+	for i := range n.mem.journal {
+		if r := &n.mem.journal[i]; r.Seq > from {
+			r.Seq += last - from
+		}
+	}
+	n.st.Seq += last - from
+	n.mem.durable.Seq = n.st.Seq
+	n.save()
 }
 
 func (n *node) planned(l *link, p *workload.NodePlan) {
