@@ -7,7 +7,7 @@ export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
 # from a shared one.
 PRIVATE = tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && export TMPDIR="$$tmp" &&
 
-.PHONY: run build test deps bench web generate lint
+.PHONY: run build test faults deps bench web generate lint
 
 ## run: build and start a small cluster in this terminal (needs Go alone)
 run: build
@@ -19,7 +19,14 @@ build:
 ## test: everything that must pass
 test: deps
 	@$(PRIVATE) $(GO) vet ./... && $(GO) build -o "$$tmp/testsum" ./deploy/tools/testsum/main.go && \
-	set -o pipefail && { $(GO) test -race -json $(TESTFLAGS) ./... ; } | "$$tmp/testsum" $(if $(SKIPS),-skips $(SKIPS))
+	set -o pipefail && { $(GO) test -race -json $(TESTFLAGS) ./... ; $(GO) test -json ./scheduler/sim -args -seeds 2000; } | \
+	"$$tmp/testsum" $(if $(SKIPS),-skips $(SKIPS))
+
+# A campaign of simulated clusters: SEEDS of them, or for as long as FOR (60m).
+SEEDS ?= 10000
+## faults: play simulated clusters under faults (SEEDS=10000, or FOR=60m)
+faults:
+	@$(PRIVATE) set -o pipefail && $(GO) test ./scheduler/sim -run TestSeeds -v -timeout 0 -args $(if $(FOR),-for $(FOR),-seeds $(SEEDS))
 
 # What the tests use of Debian: gcc for the race detector and NVML, chromium for
 # the page, procps to look at processes.

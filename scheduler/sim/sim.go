@@ -76,6 +76,7 @@ func Run(o Options) (Coverage, *Violation) {
 	}
 	w := &world{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x5_1_01CE)), cover: Coverage{}, state: state.New(), twin: state.New(),
 		seen: memory{jobs: map[workload.JobID]state.Job{}, ends: map[attemptKey]time.Duration{}, codes: map[attemptKey]int{}}}
+	w.cover["runs"] = 1
 	w.build()
 	w.after(o.Faults, w.heal)
 	w.run(o.Faults + o.Settle)

@@ -6,11 +6,13 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 )
 
 var (
-	seeds = flag.Int("seeds", 300, "how many seeds to play; every tenth decides with the real planner")
+	seeds = flag.Int("seeds", 40, "how many seeds to play; every tenth decides with the real planner")
 	first = flag.Uint64("seed", 1, "the first of them; with -seeds 1 its trace is printed")
+	limit = flag.Duration("for", 0, "play for this long instead of a number of seeds")
 )
 
 // needed is what must have happened in a campaign of some length: a simulator
@@ -24,12 +26,12 @@ var needed = []string{
 	"decided by the planner",
 }
 
-func played(seed uint64) Options { return Options{Seed: seed, Decide: seed%10 == 0} }
+func optionsOf(seed uint64) Options { return Options{Seed: seed, Decide: seed%10 == 0} }
 
 // TestSeeds plays clusters and stops at the first broken promise.
 func TestSeeds(t *testing.T) {
 	if *seeds == 1 {
-		o := played(*first)
+		o := optionsOf(*first)
 		o.Trace = func(s string) { fmt.Println(s) }
 		if _, v := Run(o); v != nil {
 			t.Fatal(v)
@@ -42,6 +44,7 @@ func TestSeeds(t *testing.T) {
 		next  = *first
 		bad   *Violation
 		wg    sync.WaitGroup
+		start = time.Now()
 	)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -49,12 +52,12 @@ func TestSeeds(t *testing.T) {
 				mu.Lock()
 				seed := next
 				next++
-				done := bad != nil || seed >= *first+uint64(*seeds)
+				done := bad != nil || *limit == 0 && seed >= *first+uint64(*seeds) || *limit > 0 && time.Since(start) > *limit
 				mu.Unlock()
 				if done {
 					return
 				}
-				cover, v := Run(played(seed))
+				cover, v := Run(optionsOf(seed))
 				mu.Lock()
 				for k, n := range cover {
 					total[k] += n
@@ -73,12 +76,13 @@ func TestSeeds(t *testing.T) {
 	if bad != nil {
 		t.Fatalf("%v\nreplay: go test ./scheduler/sim -run TestSeeds -v -args -seeds 1 -seed %d", bad, bad.Seed)
 	}
+	played := total["runs"]
 	for _, k := range needed {
-		if total[k] == 0 && *seeds >= 300 {
+		if total[k] == 0 && played >= 300 {
 			t.Errorf("never happened: %s", k)
 		}
 	}
-	t.Logf("violations 0 seeds %d", *seeds)
+	t.Logf("violations 0 seeds %d", played)
 }
 
 // The same seed gives the same run, to the last line of its trace.
@@ -86,7 +90,7 @@ func TestSameSeedSameRun(t *testing.T) {
 	for _, seed := range []uint64{7, 10} {
 		var traces [2][]string
 		for i := range traces {
-			o := played(seed)
+			o := optionsOf(seed)
 			o.Trace = func(s string) { traces[i] = append(traces[i], s) }
 			Run(o)
 		}
@@ -104,7 +108,7 @@ func TestSameSeedSameRun(t *testing.T) {
 func BenchmarkSeed(b *testing.B) {
 	events := 0
 	for i := range b.N {
-		cover, v := Run(played(uint64(i + 1)))
+		cover, v := Run(optionsOf(uint64(i + 1)))
 		if v != nil {
 			b.Fatal(v)
 		}
