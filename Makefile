@@ -7,7 +7,7 @@ export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
 # from a shared one.
 PRIVATE = tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && export TMPDIR="$$tmp" &&
 
-.PHONY: run build test faults deps bench web generate lint
+.PHONY: run build test faults mutants deps bench web generate lint
 
 ## run: build and start a small cluster in this terminal (needs Go alone)
 run: build
@@ -27,6 +27,10 @@ SEEDS ?= 10000
 ## faults: play simulated clusters under faults (SEEDS=10000, or FOR=60m)
 faults:
 	@$(PRIVATE) set -o pipefail && $(GO) test ./scheduler/sim -run TestSeeds -v -timeout 0 -args $(if $(FOR),-for $(FOR),-seeds $(SEEDS))
+
+## mutants: break the committed program on purpose, one rule at a time, and see a test go red
+mutants:
+	@$(PRIVATE) $(GO) run ./deploy/tools/mutants/main.go $(MUTANTS)
 
 # What the tests use of Debian: gcc for the race detector and NVML, chromium for
 # the page, procps to look at processes.
