@@ -63,7 +63,7 @@ func (m mutant) try(dir string) (caught bool, err error) {
 		return false, fmt.Errorf("the patch no longer applies: %s", strings.TrimSpace(out))
 	}
 	defer run("git", "checkout", "-q", ".")
-	args := append([]string{"test", "-count=1", "-run", "^" + m.test[1] + "$", m.test[0]}, m.test[2:]...)
+	args := append([]string{"test", "-count=1", "-timeout=2m", "-run", "^" + m.test[1] + "$", m.test[0]}, m.test[2:]...)
 	out, err := run("go", args...)
 	switch {
 	case err == nil && strings.Contains(out, "no tests to run"):
