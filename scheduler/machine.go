@@ -26,6 +26,7 @@ type machine struct {
 	view    *state.View // of the state as it is, or nil
 	changed chan struct{}
 	stopped error // why nothing is applied any more
+	sums    *sums
 
 	book      *ledger.Book // copy for readers
 	bookIndex uint64
@@ -37,8 +38,8 @@ var (
 	_ replica.BatchObserver = (*machine)(nil)
 )
 
-func newMachine(h *history.Log, fatal func(error)) *machine {
-	return &machine{history: h, fatal: fatal, state: state.New(), changed: make(chan struct{})}
+func newMachine(self string, h *history.Log, fatal func(error)) *machine {
+	return &machine{history: h, fatal: fatal, state: state.New(), changed: make(chan struct{}), sums: newSums(self)}
 }
 
 // Apply takes one entry. An entry that this version cannot read stops the
@@ -58,7 +59,18 @@ func (m *machine) Apply(index, term uint64, command []byte) []byte {
 		go m.fatal(fmt.Errorf("applying entry %d: %w", index, err))
 		return encodeResult(state.Result{Kind: workload.Internal, Error: err.Error()})
 	}
-	return encodeResult(m.state.Apply(index, c))
+	r := m.state.Apply(index, c)
+	if c.Summed != nil {
+		err = m.sums.agree(*c.Summed)
+	}
+	if err == nil && due(m.state) {
+		err = m.sums.take(m.state)
+	}
+	if err != nil {
+		m.stopped = err
+		go m.fatal(fmt.Errorf("after entry %d: %w", index, err))
+	}
+	return encodeResult(r)
 }
 
 func encodeResult(r state.Result) []byte {

@@ -265,7 +265,7 @@ func (s *Server) openReplica() error {
 		return err
 	}
 	s.onClose(s.history.Close)
-	s.machine = newMachine(s.history, s.conf.Fatal)
+	s.machine = newMachine(s.conf.ID, s.history, s.conf.Fatal)
 	s.guard = &identity.Guard{Trust: s.trust, Tokens: tokenStore{s.machine}}
 	listener, err := net.Listen("tcp", s.conf.Raft)
 	if err != nil {
@@ -361,6 +361,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.follow(ctx) })
 	g.Go(func() error { return s.enter(ctx) })
 	g.Go(func() error { return s.keepHistory(ctx) })
+	g.Go(func() error { return s.compareStates(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.grpc.Stop()

@@ -51,6 +51,15 @@ type Command struct {
 	Token   *TokenIssued       `json:"token,omitempty"`
 	Consume *TokenConsumed     `json:"consume,omitempty"`
 	Bearer  *BearerIssued      `json:"bearer,omitempty"`
+	Summed  *StateSummed       `json:"summed,omitempty"`
+}
+
+// StateSummed tells the SHA-256 of a server's state, as Save writes it, after an
+// entry. It changes nothing; the servers compare it with their own.
+type StateSummed struct {
+	Server string `json:"server"`
+	Index  uint64 `json:"index"`
+	Sum    string `json:"sum"` // hex
 }
 
 // PolicyChanged copies one revision of the policy out of etcd.
@@ -253,7 +262,7 @@ func strictPolicy(data []byte, c Command) error {
 func (c Command) bodies() int {
 	n := 0
 	for _, set := range []bool{c.Policy != nil, c.Quotes != nil, c.Node != nil, c.Devices != nil, c.Silent != nil, c.Lost != nil,
-		c.Events != nil, c.Submit != nil, c.Cancel != nil, c.Plan != nil, c.Server != nil, c.Token != nil, c.Consume != nil, c.Bearer != nil} {
+		c.Events != nil, c.Submit != nil, c.Cancel != nil, c.Plan != nil, c.Server != nil, c.Token != nil, c.Consume != nil, c.Bearer != nil, c.Summed != nil} {
 		if set {
 			n++
 		}
