@@ -427,6 +427,9 @@ func lacks(p *Problem, pl *Plan, r Row, watts []int64, under func(z, top int) bo
 		}
 		o := p.Offers[f]
 		cash += o.NetMicroPerHour * PPM
+		if r.Part == PartCoin {
+			continue
+		}
 		count(o.Class, r.Part == PartJobs || r.Part == PartTenant && r.Tenant == p.Jobs[j].Tenant, 1, o.Width, o.WattsMeter, o.NetMicroPerHour)
 	}
 	switch r.Kind {

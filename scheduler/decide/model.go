@@ -145,7 +145,8 @@ const (
 type Part string
 
 // The parts: all jobs, all mining, the mining of Row.Coin, the jobs of
-// Row.Tenant.
+// Row.Tenant. A coin's share is one of mining, where the measure does not make
+// it one of what is owned.
 const (
 	PartJobs   Part = "jobs"
 	PartMining Part = "mining"

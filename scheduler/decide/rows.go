@@ -114,6 +114,9 @@ func (in *instance) specialOffer(r, f int) int64 {
 		}
 		return 0
 	}
+	if pr.Part == PartCoin {
+		return 0
+	}
 	u := o.Width
 	switch pr.Measure {
 	case MeasurePower:
@@ -187,7 +190,7 @@ func (in *instance) shareOf(s *state, r int, all bool) int64 {
 		}
 	}
 	for j, f := range s.offer {
-		if f == None || !seen(in.scope[p.Offers[f].Class], r) || !all && pr.Part != PartJobs && (pr.Part != PartTenant || pr.Tenant != p.Jobs[j].Tenant) {
+		if f == None || pr.Part == PartCoin || !seen(in.scope[p.Offers[f].Class], r) || !all && pr.Part != PartJobs && (pr.Part != PartTenant || pr.Tenant != p.Jobs[j].Tenant) {
 			continue
 		}
 		switch o := &p.Offers[f]; pr.Measure {

@@ -110,6 +110,9 @@ func (a *audit) offerAdds(r, f int) *big.Int {
 		x := mul(-1000, above, a.price(o.Class))
 		return x.Add(x, mul(o.NetMicroPerHour, PPM))
 	}
+	if row.Part == PartCoin {
+		return new(big.Int) // of mining alone
+	}
 	counts := row.Kind == RowAIShare || row.Part == PartJobs || (row.Part == PartTenant && row.Tenant == job.Tenant)
 	return a.adds(row, counts, o.Width, o.WattsMeter, o.NetMicroPerHour)
 }
@@ -171,6 +174,9 @@ func (a *audit) countRow(r int) {
 		}
 		o := p.Offers[f]
 		left.Add(left, a.offerAdds(r, f))
+		if row.Part == PartCoin {
+			continue
+		}
 		whole(o.Class, row.Part == PartJobs || (row.Part == PartTenant && row.Tenant == p.Jobs[j].Tenant), 1, o.Width, o.WattsMeter, o.NetMicroPerHour)
 	}
 	a.rowSum[r] = left.Int64()
