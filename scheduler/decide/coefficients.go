@@ -33,7 +33,15 @@ type instance struct {
 	places   []placeRow
 	onPlaces [][]placeUse // per offer
 	total    int64        // devices
-	idle     []int64      // per zone with its subtree, watts
+
+	// Packing, see packing.go: nodes by size as they are, and room to work in.
+	shelf   []sizes
+	left    sizes
+	fresh   []int
+	used    []int64
+	touched []int
+
+	idle []int64 // per zone with its subtree, watts
 }
 
 // row is a soft row in the form: c + sum of coefficients >= 0.
