@@ -361,9 +361,11 @@ type Inventory struct {
 // Device is one concrete device. Dwell forbids to take it off its mining option
 // this round.
 type Device struct {
-	Class int  `json:"class"`
-	Node  int  `json:"node"`
-	Dwell bool `json:"dwell,omitempty"`
+	Class  int  `json:"class"`
+	Node   int  `json:"node"`
+	Rack   int  `json:"rack,omitempty"`   // of the node; 0: not known
+	Island int  `json:"island,omitempty"` // devices of a node with one number are linked closely; 0: not known
+	Dwell  bool `json:"dwell,omitempty"`
 }
 
 // UseKind says what a device does.

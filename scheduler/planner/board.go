@@ -58,6 +58,7 @@ type Board struct {
 	asideKind []state.Device                // one of each kind that stands aside
 	outside   map[workload.TenantName]int64 // devices of jobs that stand aside
 	quotas    map[workload.SiteName]Quota
+	rackAt    map[zoneKey]int
 }
 
 // zoneKey names a zone: what is below the last name given belongs to it. node

@@ -181,3 +181,20 @@ func TestAbsurdBidsDoNotEndDeciding(t *testing.T) {
 	w.submit("b", 1, "0.2", func(s *workload.Spec) {})
 	w.run() // validates and verifies
 }
+
+func TestGangStaysInOneRack(t *testing.T) {
+	w := newWorld(t)
+	for i, rack := range []string{"r1", "r2", "r1", "r2"} {
+		w.node("n"+string(rune('1'+i)), "north/hall/"+rack, "g1", 2)
+	}
+	id := w.submit("gang", 4, "5", func(s *workload.Spec) { s.Gang.PerNode = 2 })
+	w.run()
+	a, ok := w.s.Jobs[id].Current()
+	racks := map[workload.RackName]bool{}
+	for _, d := range a.Devices {
+		racks[w.s.Devices[d].Rack] = true
+	}
+	if !ok || len(racks) != 1 {
+		t.Errorf("gang on %v: racks %v", a.Devices, racks)
+	}
+}
