@@ -276,7 +276,7 @@ type TargetReport struct {
 }
 
 // RowReport is one hard limit that the plan touches, with its price in micro
-// per hour and unit (device, kW, move). It is a local slope: use WhatIf for
+// per hour and unit (device, kW, move). It is a local slope: use Marginals for
 // figures to show.
 type RowReport struct {
 	Scope          string `json:"scope"` // class, zone, row, moves

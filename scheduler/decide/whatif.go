@@ -40,7 +40,7 @@ func fromPlan(q *Problem, w *Warm, pl Plan, b Budget) Result {
 	if len(d.Place) != len(in.places) {
 		d.Place = make([]int64, len(in.places))
 	}
-	r, _ := fresh(in, &Warm{duals: d, plan: pl, shape: shapeOf(q)}, b.withDefaults())
+	r, _ := fresh(in, &Warm{duals: d, plan: pl, shape: shapeOf(q), basis: w.basis}, b.withDefaults())
 	return r
 }
 
@@ -124,8 +124,12 @@ func Changed(p *Problem, d Delta) (q Problem, ok bool) {
 	case DropRow:
 		r := &q.Rows[d.Row]
 		switch {
-		case r.Kind == RowTenant:
+		case r.Kind == RowTenant || r.Kind == RowPreempt:
 			r.Limit = MaxCount
+		case r.Kind == RowPower:
+			r.Limit = maxTotalGross
+		case r.Kind == RowCash: // a row of the same unit that nothing misses
+			*r = Row{Kind: RowShare, Part: PartMining, Tier: r.Tier, Sense: AtLeast, Measure: MeasureRevenue}
 		case r.Sense == AtLeast:
 			r.SharePPM = 0
 		default:
