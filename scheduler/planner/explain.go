@@ -162,12 +162,21 @@ func (r *Round) settleNow(x *DeviceExplanation, i int, assigned workload.Use, re
 	}
 	x.Alternatives[now].Now, x.Alternatives[now].Reason = true, recorded
 	own := x.Alternatives[now].Money
+	var power []PowerPrice // asked for once, when a cap is the reason
 	for k := range x.Alternatives {
 		alt := &x.Alternatives[k]
 		if alt.Now || alt.Reason.Code != "" {
 			continue
 		}
 		alt.Reason = r.whyNot(ci, own, assigned, *alt)
+		if alt.Reason.Code == workload.CodeCap {
+			if power == nil {
+				power = append([]PowerPrice{}, r.PowerPrices(ci)...)
+			}
+			for _, p := range power {
+				alt.Reason.Figures = append(slices.Clone(alt.Reason.Figures), p.figures()...)
+			}
+		}
 		if alt.Money.Net() <= own.Net() && alt.Use.Kind == workload.Mining {
 			f := workload.RateOf("net above", own.Net())
 			alt.WouldWinAt = &f
