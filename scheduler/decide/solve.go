@@ -60,6 +60,8 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	solved := l.relax()
 	if !solved {
 		l.walk()
+	} else {
+		solved = l.refine()
 	}
 	// 4. Tiny fleets exactly.
 	complete := false

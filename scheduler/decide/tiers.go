@@ -143,3 +143,29 @@ func (l *ladder) guided(x *relaxation) []candidate {
 	}
 	return out
 }
+
+// refine looks for profit once the shortfalls are known, where serving a target
+// to the last device has left little of it: the relaxation is solved for what
+// the plan misses, so that its prices and its dive speak of plans like this one.
+func (l *ladder) refine() bool {
+	short := l.s.shorts()
+	if l.tiers == nil || l.gap() <= driftPPM {
+		return true
+	}
+	x := l.x
+	x.short = short
+	if !x.sift(l.b.Pivots) {
+		return false
+	}
+	l.g.save()
+	order := l.g.candidates(leads[0])
+	t := l.s.clone()
+	l.work.Moves += improve(t, order, l.b.Moves)
+	l.offer(t)
+	if l.w == nil {
+		x.dive(l.b.Pivots)
+		l.search(x.order(1), 2)
+	}
+	l.work.Pivots = x.pivots
+	return true
+}
