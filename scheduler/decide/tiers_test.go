@@ -114,3 +114,26 @@ func TestUnattainableTargetsAreServedAsFarAsTheyGo(t *testing.T) {
 		}
 	}
 }
+
+// A held plan misses a target only as long as nothing more is possible: a lower
+// floor, or better prices where it is money that is short, end the hold.
+func TestMissedRowsDoNotHoldWhenRoomGrows(t *testing.T) {
+	p := Problem{Zones: []Zone{{Parent: None, CapW: -1, EnergyMicroPerKWh: 50_000}}, Tenants: 1, Coins: 3, Policy: Policy{HorizonMinutes: 60, HoldGapPPM: 1_000_000},
+		Classes: []Class{{Devices: 20, IdleWatts: 10, Trainable: true}},
+		Mining: []MiningCell{{Option: 0, Coin: 0, GrossMicroPerHour: 100_000, WattsMeter: 300, Current: 20}, {Option: 1, Coin: 1, GrossMicroPerHour: 30_000, WattsMeter: 300},
+			{Option: 2, Coin: 2, GrossMicroPerHour: 20_000, WattsMeter: 300}},
+		Rows: []Row{{Kind: RowCash, Tier: 5, Sense: AtLeast, Limit: 500_000, Coins: []int{1, 2}}}}
+	r, w := Solve(&p, nil, Budget{})
+	mustVerify(t, &p, &r)
+	if r.Targets[0].Code != TargetUnattainable || r.Plan.Cells[1].Enter != 20 {
+		t.Fatalf("%+v %+v", r.Targets, r.Plan)
+	}
+	q := p
+	q.Mining = slices.Clone(p.Mining)
+	q.Mining[2].GrossMicroPerHour = 45_000 // the other coin would do now
+	again, _ := Solve(&q, w, Budget{})
+	mustVerify(t, &q, &again)
+	if again.Stage == StageHeld || again.Targets[0].Short > 0 {
+		t.Errorf("stage %s, %+v", again.Stage, again.Targets)
+	}
+}
