@@ -198,27 +198,56 @@ func (in *instance) moved(bind RowReport, step int64) (*instance, bool) {
 	return &out, true
 }
 
-// Costs says what each target that decides something costs. Both plans are
-// searched from the same prices and basis with the same budget, and each is
-// offered the other's.
+// Costs says what each target that decides something costs. With and without
+// it, the plan of the result is mended at the new prices from one basis with one
+// budget, and neither side dives, so that the difference of the plans is not the
+// luck of a search; a plan without the target that happens to keep it counts for
+// both.
 func Costs(p *Problem, r *Result, w *Warm, b Budget) []TargetCost {
 	var out []TargetCost
+	if w == nil || !w.suits(p) {
+		return nil
+	}
+	var before Result
 	for _, t := range r.Targets {
 		if t.Code != TargetMet {
 			continue
 		}
-		a := WhatIf(p, w, b, Delta{Kind: DropRow, Row: t.Row})
-		if !a.Feasible {
+		q, ok := Changed(p, Delta{Kind: DropRow, Row: t.Row})
+		if !ok || len(Validate(&q)) > 0 {
 			continue
 		}
-		c := TargetCost{Row: t.Row, Code: TargetMetCost, BoundMicro: a.BoundDeltaMicro, PlanMicro: a.ValueDeltaMicro}
+		if before.Stage == "" {
+			before = mended(p, w, r.Plan, b)
+		}
+		after := mended(&q, w, before.Plan, b)
+		with := before.Cert.ValueNano
+		if s := newState(compile(p)); s.load(&after.Plan) && !better(before.shorts(), 0, s.shorts(), 0) {
+			with = max(with, s.value+s.in.base)
+		}
+		c := TargetCost{Row: t.Row, Code: TargetMetCost, BoundMicro: floorDiv(after.Cert.BoundNano-before.Cert.BoundNano, 1000),
+			PlanMicro: floorDiv(after.Cert.ValueNano-with, 1000)}
 		switch {
-		case a.BelowResolution:
+		case c.BoundMicro < 0 && c.PlanMicro > 0 || c.BoundMicro > 0 && c.PlanMicro < 0:
 			c.Code = TargetBelowResolution
 		case c.BoundMicro <= 0 && c.PlanMicro <= 0:
 			c.Code = TargetMet
 		}
 		out = append(out, c)
+	}
+	return out
+}
+
+// mended solves q from a plan and the basis of a round without a new dive.
+func mended(q *Problem, w *Warm, pl Plan, b Budget) Result {
+	r, _ := fresh(compile(q), warmFor(q, w, pl, PPM), b.withDefaults())
+	return r
+}
+
+func (r *Result) shorts() []int64 {
+	var out []int64
+	for _, t := range r.Cert.Tiers {
+		out = append(out, t.Short)
 	}
 	return out
 }

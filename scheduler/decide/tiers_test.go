@@ -58,7 +58,7 @@ func TestTargetCodes(t *testing.T) {
 // and every price of the proof counts.
 func TestTierProofsHoldAgainstBruteForce(t *testing.T) {
 	proofs, tight := 0, 0
-	for seed := range uint64(1200) {
+	for seed := range uint64(500) {
 		rng := splitmix(seed + 77_000)
 		p := tiny(func(n int) int { return int(rng.below(int64(n))) })
 		r, _ := Solve(&p, nil, Budget{})
@@ -93,14 +93,14 @@ func TestTierProofsHoldAgainstBruteForce(t *testing.T) {
 		}
 	}
 	t.Logf("%d proofs, %d tight", proofs, tight)
-	if proofs < 50 || tight < 10 {
+	if proofs < 40 || tight < 20 {
 		t.Errorf("too tame: %d proofs by prices, %d tight", proofs, tight)
 	}
 }
 
 func TestUnattainableTargetsAreServedAsFarAsTheyGo(t *testing.T) {
 	for seed := range uint64(3) {
-		p := Generate(1000, 100, ShapeHardAI, seed)
+		p := Generate(500, 50, ShapeHardAI, seed)
 		r, _ := Solve(&p, nil, Budget{})
 		mustVerify(t, &p, &r)
 		for _, x := range r.Cert.Tiers {
