@@ -57,6 +57,8 @@ type Board struct {
 	live      []workload.JobID              // queued and active ones, ascending
 	asideKind []state.Device                // one of each kind that stands aside
 	outside   map[workload.TenantName]int64 // devices of jobs that stand aside
+	quotas    map[workload.SiteName]Quota
+	rackAt    map[zoneKey]int
 }
 
 // zoneKey names a zone: what is below the last name given belongs to it. node
@@ -151,9 +153,11 @@ func Compose(v *state.View, policy *config.Set, now, wall workload.Instant) *Boa
 	b.addJobs()
 	// 6. Rules that couple them.
 	b.addRows()
-	b.Problem.Policy = decide.Policy{HorizonMinutes: max(int64(b.Cluster.Horizon.Minutes()), 1), HoldGapPPM: holdGapPPM}
+	b.Problem.Policy = decide.Policy{HorizonMinutes: max(int64(b.Cluster.Horizon.Minutes()), 1), HoldGapPPM: holdGapPPM,
+		MaxMoves: int64(min(b.Cluster.MaxMoves, decide.MaxCount))}
 	b.Problem.Tenants, b.Problem.Coins = len(b.tenants), len(b.coins)
 	b.clamp()
+	b.dropUncountable()
 	return b
 }
 

@@ -29,6 +29,22 @@ func (b *Board) classKeys() map[workload.DeviceID]classKey {
 	return keys
 }
 
+// rack numbers the racks from 1, so that gangs over several nodes can stay in
+// one; 0 is a device whose rack is not known.
+func (b *Board) rack(d state.Device) int {
+	if d.Rack == "" {
+		return 0
+	}
+	k := zoneKey{site: d.Site, hall: d.Hall, rack: d.Rack}
+	if b.rackAt[k] == 0 {
+		if b.rackAt == nil {
+			b.rackAt = map[zoneKey]int{}
+		}
+		b.rackAt[k] = len(b.rackAt) + 1
+	}
+	return b.rackAt[k]
+}
+
 func (b *Board) aside(id workload.DeviceID) bool {
 	if _, fixed := b.fixed[id]; fixed {
 		return true
@@ -79,7 +95,7 @@ func (b *Board) addClasses(keys map[workload.DeviceID]classKey) {
 			b.nodeAt[d.Node] = n
 			b.nodes = append(b.nodes, d.Node)
 		}
-		b.Inventory.Devices = append(b.Inventory.Devices, decide.Device{Class: i, Node: n, Dwell: b.dwells(d)})
+		b.Inventory.Devices = append(b.Inventory.Devices, decide.Device{Class: i, Node: n, Rack: b.rack(d), Dwell: b.dwells(d)})
 	}
 	b.liftDwell()
 	for i, c := range b.classes {

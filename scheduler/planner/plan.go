@@ -19,12 +19,15 @@ type Round struct {
 	Jobs [][]int
 	// draw is what the plan draws in each zone with all below it, in watts.
 	draw []int64
+	warm *decide.Warm // to ask further questions from
 }
 
 // Decide answers the board. It returns the warm state for the next round.
 func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Warm) {
 	result, next := decide.Solve(&b.Problem, w, budget)
-	return b.settle(result), next
+	r := b.settle(result)
+	r.warm = next
+	return r, next
 }
 
 // settle maps the counts of an answer to devices.
