@@ -72,6 +72,11 @@ func (s *Set) Discover(ctx context.Context) []DriverStatus {
 	seen := map[workload.DeviceID]bool{}
 	for i, d := range s.drivers {
 		status[i] = DriverStatus{Driver: d.Name(), Devices: len(answers[i].devices), Err: answers[i].err}
+		if c, ok := d.(Counter); ok && answers[i].err == nil {
+			if n, known := c.Expected(); known {
+				status[i].Missing = max(n-len(answers[i].devices), 0)
+			}
+		}
 		found := answers[i].devices
 		slices.SortFunc(found, func(a, b workload.Device) int {
 			if a.UUID < b.UUID {
@@ -93,10 +98,10 @@ func (s *Set) Discover(ctx context.Context) []DriverStatus {
 		if seen[id] {
 			continue
 		}
-		e.device.Health, e.device.Note = workload.Failing, "its driver no longer finds it"
+		e.device.Health, e.device.Code, e.device.Note = workload.Failing, "gone", "its driver no longer finds it"
 		for _, st := range status {
 			if st.Driver == e.driver.Name() && st.Err != nil {
-				e.device.Note = st.Err.Error()
+				e.device.Code, e.device.Note = "driver", st.Err.Error()
 			}
 		}
 		s.devices[id] = e
