@@ -34,7 +34,7 @@ func Change[T any](ctx context.Context, s Setting[T], want T) (T, error) {
 	fail := s.Write(ctx, want)
 	if fail == nil {
 		var got T
-		if got, fail = settled(ctx, s, want); fail == nil {
+		if got, fail = Observe(ctx, s, want); fail == nil {
 			return got, nil
 		}
 	}
@@ -50,7 +50,8 @@ func Change[T any](ctx context.Context, s Setting[T], want T) (T, error) {
 	return old, fail
 }
 
-func settled[T any](ctx context.Context, s Setting[T], want T) (T, error) {
+// Observe reads a setting until it is as wanted or may take no longer.
+func Observe[T any](ctx context.Context, s Setting[T], want T) (T, error) {
 	end := time.Now().Add(s.Settle)
 	for {
 		got, err := s.Read(ctx)

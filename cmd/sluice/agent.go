@@ -94,5 +94,5 @@ func runAgent(ctx context.Context, conf agent.Config, token string) error {
 // realDrivers lists the drivers for hardware. What this program can drive can
 // be read here.
 func realDrivers() []device.Driver {
-	return []device.Driver{nvml.New()}
+	return []device.Driver{nvml.New(nvml.Config{})}
 }
