@@ -71,10 +71,16 @@ type Tester interface {
 	SelfTest(ctx context.Context, uuid string) error
 }
 
+// Classes of faults.
+const (
+	FaultXid   = "xid"   // an error that NVIDIA's kernel driver numbers
+	FaultState = "state" // what a driver concluded; Text begins with the code
+)
+
 // Fault is something a device or the kernel said about it.
 type Fault struct {
 	UUID  string
-	Class string // such as "xid"
+	Class string // FaultXid or FaultState
 	Code  int    // within the class
 	Count int    // how many of the same were told at once, at least 1
 	Text  string

@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-project/sluice/workload"
@@ -150,7 +151,7 @@ func (s State) told(e Told, now workload.Instant) State {
 		if s.Phase == Serviced {
 			return s // worse it cannot get; the first cause is the one to read
 		}
-		fresh := s.Phase == Fit || s.Phase == Probation || s.Phase == Testing
+		fresh := s.Phase == Fit || s.Phase == Probation // a test under way decides by itself
 		if fresh || e.Action == Service {
 			s.Code, s.Text, s.Boot = e.Code, e.Text, e.Boot
 		}
@@ -169,7 +170,11 @@ func (s State) looked(e Looked, now workload.Instant) (State, Effect) {
 	if s.Warning != "" && now.Sub(s.Warned) >= WarnFor {
 		s.Warning, s.Note = "", ""
 	}
-	rebooted := e.Boot != s.Boot && s.Phase != Fit && s.Phase != Probation
+	if s.Phase == Fit {
+		s.Resets = s.recent(now)
+		return s, DoNothing
+	}
+	rebooted := e.Boot != s.Boot && s.Phase != Probation
 	switch {
 	case rebooted: // which resets every device there is
 		s.Boot = e.Boot
@@ -237,4 +242,18 @@ func (s State) Verdict(driver workload.Health, driverCode, driverNote string) (w
 		return workload.Degraded, s.Warning, s.Note
 	}
 	return driver, driverCode, driverNote
+}
+
+// Fit reports whether nothing is remembered of the device.
+func (s State) Fit() bool {
+	return s.Phase == Fit && s.Warning == "" && len(s.Resets) == 0
+}
+
+// Same reports whether two states are equal.
+func (s State) Same(t State) bool {
+	if !slices.Equal(s.Resets, t.Resets) {
+		return false
+	}
+	return s.Phase == t.Phase && s.Code == t.Code && s.Text == t.Text && s.Since == t.Since && s.Boot == t.Boot && s.Next == t.Next &&
+		s.Tries == t.Tries && s.Warning == t.Warning && s.Warned == t.Warned && s.Note == t.Note
 }

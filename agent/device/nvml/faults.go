@@ -15,12 +15,6 @@ import (
 )
 
 const (
-	// FaultXid is the class of errors that the kernel driver numbers;
-	// FaultDriver is the class of what the driver concludes from its calls, with
-	// the code in Text's first word.
-	FaultXid    = "xid"
-	FaultDriver = "nvml"
-
 	watchEvery = 2 * time.Second
 	// storm is the span in which equal faults are told as one: the first at
 	// once, the others together when it is over.
@@ -111,7 +105,7 @@ func (d *Driver) xid(uuid string, code, count int, text string) {
 	if text == "" {
 		text = health.XidOf(code).Text
 	}
-	d.faults.add(device.Fault{UUID: uuid, Class: FaultXid, Code: code, Count: count, Text: text, At: workload.Instant(d.config.Now().UnixMilli())}, d.config.Now())
+	d.faults.add(device.Fault{UUID: uuid, Class: device.FaultXid, Code: code, Count: count, Text: text, At: workload.Instant(d.config.Now().UnixMilli())}, d.config.Now())
 }
 
 // grave tells once what the driver itself concluded of a device.
@@ -122,7 +116,7 @@ func (d *Driver) grave(uuid string, j judgement) {
 		g.told = j.code
 	})
 	if fresh {
-		d.faults.add(device.Fault{UUID: uuid, Class: FaultDriver, Count: 1, Text: j.code + " " + j.note, At: workload.Instant(d.config.Now().UnixMilli())}, d.config.Now())
+		d.faults.add(device.Fault{UUID: uuid, Class: device.FaultState, Count: 1, Text: j.code + " " + j.note, At: workload.Instant(d.config.Now().UnixMilli())}, d.config.Now())
 	}
 }
 
@@ -217,7 +211,7 @@ func (c *coalescer) add(f device.Fault, now time.Time) {
 		return
 	}
 	key := faultKey{uuid: f.UUID, class: f.Class, code: f.Code}
-	if f.Class == FaultDriver {
+	if f.Class == device.FaultState {
 		key.text, _, _ = strings.Cut(f.Text, " ")
 	}
 	if b, ok := c.open[key]; ok && now.Before(b.until) {

@@ -139,7 +139,7 @@ func TestALostGPUFailsAlone(t *testing.T) {
 	if _, err := r.d.Sample(t.Context(), "GPU-b"); err == nil {
 		t.Error("a lost card is measured")
 	}
-	if f := next(t, told); f.UUID != "GPU-b" || f.Class != FaultDriver || !strings.HasPrefix(f.Text, health.CodeLost+" ") {
+	if f := next(t, told); f.UUID != "GPU-b" || f.Class != device.FaultState || !strings.HasPrefix(f.Text, health.CodeLost+" ") {
 		t.Errorf("told %+v", f)
 	}
 	if s, err := r.d.Sample(t.Context(), "GPU-a"); err != nil || s.Watts != 219 {
@@ -299,9 +299,9 @@ func TestPowerCap(t *testing.T) {
 	r.discover(t)
 	now := time.Now()
 	r.d.config.Now = func() time.Time { return now }
-	for watts, want := range map[int64]int64{250: 250, 400: 350} {
-		if got, err := r.d.SetPowerCap(t.Context(), "GPU-a", watts); err != nil || got != want {
-			t.Errorf("cap of %d W: %d, %v; want %d", watts, got, err, want)
+	for _, c := range [][2]int64{{250, 250}, {400, 350}} {
+		if got, err := r.d.SetPowerCap(t.Context(), "GPU-a", c[0]); err != nil || got != c[1] {
+			t.Errorf("cap of %d W: %d, %v; want %d", c[0], got, err, c[1])
 		}
 	}
 	if _, err := r.d.SetPowerCap(t.Context(), "GPU-a", 99); workload.KindOf(err) != workload.Invalid {
@@ -397,7 +397,7 @@ func TestAStormOfXidsFromTheLibrary(t *testing.T) {
 	r.d.SetUse("GPU-b", device.Activity{Use: workload.Mining})
 	told := r.watch(t)
 	r.Events("GPU-b", 48, 300)
-	if f := next(t, told); f.UUID != "GPU-b" || f.Class != FaultXid || f.Code != 48 || f.Count != 300 {
+	if f := next(t, told); f.UUID != "GPU-b" || f.Class != device.FaultXid || f.Code != 48 || f.Count != 300 {
 		t.Errorf("%+v", f)
 	}
 }
