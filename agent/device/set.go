@@ -265,6 +265,20 @@ func (s *Set) Processes(ctx context.Context, id workload.DeviceID) ([]int, bool)
 	return pids, err == nil
 }
 
+// Traits lists further facts for people; none where the driver has none.
+func (s *Set) Traits(ctx context.Context, id workload.DeviceID) []Trait {
+	e, err := s.entry(id)
+	if err != nil {
+		return nil
+	}
+	d, ok := e.driver.(Describer)
+	if !ok {
+		return nil
+	}
+	list, _ := bounded(ctx, s, e.driver.Name()+"/"+e.device.UUID, func(ctx context.Context) ([]Trait, error) { return d.Traits(ctx, e.device.UUID) })
+	return list
+}
+
 // Close closes every driver.
 func (s *Set) Close() error {
 	var first error

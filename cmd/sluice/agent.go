@@ -56,6 +56,7 @@ func agentVerb(a *app) *cobra.Command {
 	f.StringVar(&token, "join-token", "", "join token for the first start; default SLUICE_JOIN_TOKEN")
 	f.StringArrayVar(&simulate, "sim", nil, "simulated devices, as COUNTxMODEL, such as '4xRTX 3080'; repeat for more")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.AddCommand(agentDevices(a))
 	return cmd
 }
 
