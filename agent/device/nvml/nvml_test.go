@@ -53,6 +53,7 @@ type rig struct {
 
 func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
+	t.Parallel()
 	r := &rig{Script: nvmlfake.NewScript(t), log: filepath.Join(t.TempDir(), "kmsg")}
 	if err := os.WriteFile(r.log, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -153,7 +154,6 @@ func TestALostGPUFailsAlone(t *testing.T) {
 
 // D4: a hung call costs its device, and its neighbours at most the wait.
 func TestAHungCallCostsOneDevice(t *testing.T) {
-	t.Parallel()
 	r := newRig(t, func(c *Config) { c.RetryAfter = time.Hour })
 	r.Set(nil, cardA, cardB)
 	r.discover(t)
@@ -189,7 +189,6 @@ func TestAHungCallCostsOneDevice(t *testing.T) {
 // Ten devices measured side by side, as the agent does: all but the one that
 // hangs are measured in the same round, or in the next at the latest.
 func TestAHungCallDelaysOthersByOneSample(t *testing.T) {
-	t.Parallel()
 	r := newRig(t, func(c *Config) { c.RetryAfter = time.Hour })
 	var cards []nvmlfake.GPU
 	for i := range 10 {
@@ -223,7 +222,6 @@ func TestAHungCallDelaysOthersByOneSample(t *testing.T) {
 }
 
 func TestADeviceThatHangsTwiceIsHung(t *testing.T) {
-	t.Parallel()
 	r := newRig(t, func(c *Config) { c.RetryAfter = time.Millisecond })
 	r.Set(nil, cardA, cardB)
 	r.discover(t)
@@ -241,7 +239,6 @@ func TestADeviceThatHangsTwiceIsHung(t *testing.T) {
 
 // A device that hangs before it has told its name is known by those it is not.
 func TestAHangWhileNamingKeepsTheDevice(t *testing.T) {
-	t.Parallel()
 	r := newRig(t)
 	r.Set(nil, cardA, cardB)
 	r.discover(t)
@@ -506,13 +503,13 @@ func TestResetAndSelfTest(t *testing.T) {
 	}
 	r.Set(nil, cardA, sick)
 	r.discover(t)
-	r.d.config.ResetCommand = []string{"cp", r.Path} // appends the UUID: a file of that name shows that it ran
-	t.Chdir(t.TempDir())
+	mark := filepath.Join(t.TempDir(), "reset")
+	r.d.config.ResetCommand = []string{"sh", "-c", "echo $1 > " + mark, "sh"}
 	if err := r.d.Reset(t.Context(), "GPU-b"); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat("GPU-b"); err != nil {
-		t.Error("nothing was run")
+	if data, err := os.ReadFile(mark); err != nil || string(data) != "GPU-b\n" {
+		t.Errorf("what was reset: %q, %v", data, err)
 	}
 	r.Set(nil, cardA, cardB)
 	if err := r.d.SelfTest(t.Context(), "GPU-b"); err != nil {
