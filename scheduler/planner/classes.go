@@ -55,6 +55,9 @@ func (b *Board) aside(id workload.DeviceID) bool {
 
 // restriction reads the overrides that narrow a device's uses.
 func (b *Board) restriction(d state.Device) (noMine, noTrain bool, by workload.Reason) {
+	if d.Health == workload.OnProbation {
+		noTrain, by = true, unhealthy(d)
+	}
 	for _, doc := range b.overrides {
 		o := doc.Override
 		if (o.Use == config.OverrideTrain || o.Use == config.OverrideMine) && inScope(o.Scope, d) {
