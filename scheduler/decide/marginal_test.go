@@ -26,8 +26,8 @@ func TestMarginalsAreFiniteSteps(t *testing.T) {
 // other problem never beats what the step promises.
 func TestMarginalsBoundWhatReallyHappens(t *testing.T) {
 	priced := 0
-	for seed := range uint64(3) {
-		p := Generate(300, 30, ShapeTightPower, seed)
+	for seed := range uint64(2) {
+		p := Generate(200, 20, ShapeTightPower, seed)
 		p.Policy.MaxMoves = 0
 		r, w := Solve(&p, nil, Budget{})
 		for _, m := range Marginals(&p, &r, w, Budget{}, 1000) {
