@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/market"
 	"github.com/sluice-project/sluice/scheduler/state"
@@ -10,11 +12,16 @@ import (
 // addLive lists the jobs that a decision can concern: of the ten thousand that
 // a state remembers most have ended.
 func (b *Board) addLive() {
-	for _, id := range b.View.JobIDs() {
-		if p := b.View.Jobs[id].Phase; p == workload.Queued || p == workload.Active {
-			b.live = append(b.live, id)
+	for id, j := range b.View.Jobs { // sorted below
+		switch j.Phase {
+		case workload.Queued:
+			b.queued = append(b.queued, id)
+		case workload.Active:
+			b.active = append(b.active, id)
 		}
 	}
+	slices.Sort(b.queued)
+	slices.Sort(b.active)
 }
 
 // attempt returns a job's attempt if it holds devices that may be decided on.
@@ -90,7 +97,7 @@ func (b *Board) unfit(d state.Device) (workload.Reason, bool) {
 // or a forced device ends it, and is left alone as a whole where one device is,
 // or where no single class describes it.
 func (b *Board) setAsideGangs(keys map[workload.DeviceID]classKey) {
-	for _, id := range b.live {
+	for _, id := range b.active {
 		j, a, ok := b.attempt(id)
 		if !ok {
 			continue

@@ -235,22 +235,29 @@ type JobExplanation struct {
 	EvictCost    workload.Rate
 }
 
-// ExplainJob explains a queued job of a decided round. Jobs in another phase
-// carry their reason themselves.
+// ExplainJob explains a queued job of a decided round: what it waits for, then
+// where it stands in the queue. Jobs in another phase carry their reason
+// themselves.
 func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 	b := r.Board
 	x := JobExplanation{BreakEvenBid: -1}
+	pos, asked := b.jobAt[id]
 	if why, ok := b.waits[id]; ok {
 		x.Reasons = append(x.Reasons, why)
-		return x
+	} else if asked && (b.Problem.Jobs[pos].Current != decide.None || len(r.Jobs[pos]) > 0) {
+		return x // it runs, or starts with this round
+	} else if asked {
+		r.explainWaiting(&x, pos)
 	}
-	pos, ok := b.jobAt[id]
-	if !ok || b.Problem.Jobs[pos].Current != decide.None {
-		return x
+	if stands, ok := b.standingReason(id); ok {
+		x.Reasons = append(x.Reasons, stands)
 	}
-	if len(r.Jobs[pos]) > 0 {
-		return x // it starts with this round
-	}
+	return x
+}
+
+// explainWaiting says why the decision did not place a job that it weighed.
+func (r *Round) explainWaiting(x *JobExplanation, pos int) {
+	b := r.Board
 	explainer := decide.NewExplainer(&b.Problem, &r.Result)
 	why := r.whyJob(explainer, pos)
 	x.Reasons = append(x.Reasons, why)
@@ -271,7 +278,6 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 			x.EvictCost = workload.Rate(-a.ValueDeltaMicro)
 		}
 	}
-	return x
 }
 
 // whatIfLimit bounds the fleets for which an explanation solves the whole
@@ -319,9 +325,10 @@ func (b *Board) startsAt(pos int, bid workload.Rate) bool {
 		if o.job == pos {
 			c := b.classes[o.class]
 			money, _ := market.TrainingMoney(b.Policy.Profile(c.key.model), bid, c.pue, b.sites[c.site].micro)
-			q.Offers[i].NetMicroPerHour = min(int64(money.Gross), maxBidMicro) * int64(o.width)
+			q.Offers[i].NetMicroPerHour = b.worth(pos, o.class, money) * int64(o.width)
 		}
 	}
+	b.putFirst(&q, b.lift)
 	if len(decide.Validate(&q)) > 0 {
 		return false
 	}

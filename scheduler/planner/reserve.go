@@ -1,0 +1,403 @@
+package planner
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/sluice-project/sluice/scheduler/decide"
+	"github.com/sluice-project/sluice/scheduler/market"
+	"github.com/sluice-project/sluice/scheduler/state"
+	"github.com/sluice-project/sluice/workload"
+)
+
+const (
+	maxHolds = 8 // reservations at a time
+	// maxLooks is how many waiting kinds are looked at for one.
+	maxLooks = 64
+	never    = workload.Instant(1) << 62
+)
+
+// hold is a reservation: the devices on which a waiting gang will start first.
+// It lasts one round and is worked out anew in the next. Nothing stands idle for
+// it: what is free of it goes on mining, and only weaker jobs keep off.
+type hold struct {
+	by      member
+	class   int
+	width   int
+	perNode int
+	nodes   []int // of a gang that asks for whole shares of nodes, ascending
+	free    int   // of its devices that no job holds now
+	at      workload.Instant
+}
+
+// known reports whether it can be told when the gang will start: every job that
+// it waits for has a time limit.
+func (h hold) known() bool { return h.at < never }
+
+// addHolds reserves devices for the strongest waiting gangs that do not fit what
+// is free: where all the running jobs in their way end first. Only a gang that
+// could start there if they had ended holds any: one that its bid, a quota or a
+// cap keeps waiting keeps nobody else off.
+func (b *Board) addHolds() {
+	var r *releases
+	for i := range b.kins {
+		if i == maxLooks || len(b.holds) == maxHolds {
+			return
+		}
+		k := &b.kins[i]
+		width := narrowest(k.spec.Gang)
+		if k.asked == 0 || width < 2 || !b.withinLimit(k.key.tenant, width) {
+			continue
+		}
+		if r == nil {
+			r = b.releases()
+		}
+		if h, ok := b.holdFor(r, k, width); ok {
+			r.take(h)
+			b.holds = append(b.holds, h.hold)
+		}
+	}
+}
+
+// withinLimit reports whether a tenant may have so many devices beside those of
+// its running jobs.
+func (b *Board) withinLimit(name workload.TenantName, width int) bool {
+	t := b.Policy.Tenant(name)
+	if t == nil || t.Guarantee+t.Borrow == 0 {
+		return true
+	}
+	used := 0
+	for _, id := range b.active {
+		if j, a, runs := b.attempt(id); runs && j.Spec.Tenant == name {
+			used += len(a.Devices)
+		}
+	}
+	return used+width <= t.Guarantee+t.Borrow
+}
+
+// releases says when each device of the inventory will be free of jobs.
+type releases struct {
+	b     *Board
+	at    []workload.Instant // 0: now
+	taken []bool             // by a reservation
+	order [][]int            // by class: devices, the earliest free first
+}
+
+func (b *Board) releases() *releases {
+	r := &releases{b: b, at: make([]workload.Instant, len(b.devices)), taken: make([]bool, len(b.devices)), order: make([][]int, len(b.classes))}
+	for _, id := range b.active {
+		j, a, runs := b.attempt(id)
+		if _, ends := b.ends[id]; !runs || ends {
+			continue
+		}
+		end := b.endOfRun(&j)
+		for _, dev := range a.Devices {
+			if i, inside := b.place[dev]; inside {
+				r.at[i] = end
+			}
+		}
+	}
+	return r
+}
+
+// endOfRun is when a running job will have left its devices at the latest.
+func (b *Board) endOfRun(j *state.Job) workload.Instant {
+	if j.Spec.Limits.Time == 0 {
+		return never
+	}
+	return b.Now + runLeft(j, b.Now) + workload.Instant(j.Spec.Checkpoint.Grace.Milliseconds())
+}
+
+func (r *releases) byRelease(ci int) []int {
+	if r.order[ci] == nil {
+		r.order[ci] = slices.Clone(r.b.classes[ci].devices)
+		slices.SortStableFunc(r.order[ci], func(x, y int) int { return cmp.Compare(r.at[x], r.at[y]) })
+	}
+	return r.order[ci]
+}
+
+func (r *releases) take(h chosen) {
+	for _, i := range h.devices {
+		r.taken[i] = true
+	}
+}
+
+// chosen is a reservation with its devices.
+type chosen struct {
+	hold
+	devices []int
+}
+
+func (b *Board) holdFor(r *releases, k *kin, width int) (chosen, bool) {
+	var best chosen
+	found := false
+	nodes := b.boundTo(k)
+	m := k.members[0]
+	bid := m.claim.bid
+	for ci := range b.classes {
+		c := &b.classes[ci]
+		if c.kind != workload.GPU || c.key.noTrain || len(c.devices) < width || !b.suits(k.spec, *c) {
+			continue
+		}
+		money, ok := market.TrainingMoney(b.Policy.Profile(c.key.model), bid, c.pue, b.sites[c.site].micro)
+		if !ok || money.Net() < b.others[ci] && m.claim.level != guaranteed || !b.powers(ci, int64(width), money.Watts) {
+			continue
+		}
+		h := chosen{hold: hold{by: m, class: ci, width: width, perNode: min(k.spec.Gang.PerNode, width)}}
+		if !r.choose(&h, nodes) {
+			continue
+		}
+		if h.free == width {
+			return chosen{}, false // it can start now
+		}
+		if !found || h.at < best.at || h.at == best.at && h.free > best.free {
+			best, found = h, true
+		}
+	}
+	return best, found
+}
+
+// boundTo lists the nodes a kind is bound to by its checkpoint; nil when any
+// will do.
+func (b *Board) boundTo(k *kin) []int {
+	if k.key.bound == "" {
+		return nil
+	}
+	local, _ := b.localTo(b.View.Jobs[k.members[0].id])
+	return b.positions(local)
+}
+
+// powers reports whether the caps above a class could carry a gang if all else
+// below them idled.
+func (b *Board) powers(ci int, width, watts int64) bool {
+	for z := b.classes[ci].key.zone; z != decide.None; z = b.Problem.Zones[z].Parent {
+		if limit := b.Problem.Zones[z].CapW; limit >= 0 && b.idleBelow(z)+width*(watts-b.classes[ci].idle.Watts) > limit {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *Board) idleBelow(zone int) int64 {
+	if b.idle == nil {
+		b.idle = make([]int64, len(b.Problem.Zones))
+		for _, c := range b.classes {
+			for z := c.key.zone; z != decide.None; z = b.Problem.Zones[z].Parent {
+				b.idle[z] += int64(len(c.devices)) * c.idle.Watts
+			}
+		}
+	}
+	return b.idle[zone]
+}
+
+// choose picks a gang's devices: those that are free first, by whole shares of
+// nodes where it asks for them.
+func (r *releases) choose(h *chosen, nodes []int) bool {
+	share := max(h.perNode, 1)
+	byNode := map[int][]int{}
+	for _, i := range r.byRelease(h.class) {
+		n := r.b.Inventory.Devices[i].Node
+		if r.taken[i] || nodes != nil && !contains(nodes, n) {
+			continue
+		}
+		if h.perNode == 0 {
+			h.add(r, i)
+		} else if byNode[n] = append(byNode[n], i); len(byNode[n]) == share {
+			// A share is complete when its last device is free, and shares
+			// complete in that order: the first to do so are the earliest.
+			for _, i := range byNode[n] {
+				h.add(r, i)
+			}
+			h.nodes = append(h.nodes, n)
+		}
+		if len(h.devices) >= h.width {
+			slices.Sort(h.nodes)
+			return true
+		}
+	}
+	return false
+}
+
+func (h *chosen) add(r *releases, i int) {
+	h.devices = append(h.devices, i)
+	h.at = max(h.at, r.at[i])
+	if r.at[i] == 0 {
+		h.free++
+	}
+}
+
+func contains(sorted []int, n int) bool {
+	_, ok := slices.BinarySearch(sorted, n)
+	return ok
+}
+
+// admission is what the reservations leave of a class to one weaker job.
+type admission struct {
+	job   workload.JobID
+	class int
+}
+
+// admit goes through the queue by strength and leaves to each job of a class
+// with reservations what is free beyond them and beyond what jobs before it may
+// take. A job that will certainly have ended when the gang can start may have
+// everything.
+func (b *Board) admit() {
+	if len(b.holds) == 0 {
+		return
+	}
+	b.admitted = map[admission]int{}
+	free := b.freeDevices()
+	for i := range b.kins {
+		k := &b.kins[i]
+		for _, m := range k.members[:k.asked] {
+			b.admitOne(k, m, free)
+		}
+	}
+}
+
+func (b *Board) admitOne(k *kin, m member, free []int) {
+	done := map[int]bool{}
+	for _, h := range b.holds {
+		if done[h.class] || stronger(h.by, m) >= 0 || !b.suits(k.spec, b.classes[h.class]) {
+			continue
+		}
+		done[h.class] = true
+		held, late := 0, false
+		for _, other := range b.holds {
+			if other.class == h.class && stronger(other.by, m) < 0 {
+				held += other.free
+				late = late || !b.endsBefore(k.spec, m.id, other.at)
+			}
+		}
+		if !late {
+			continue
+		}
+		room := max(free[h.class]-held, 0)
+		b.admitted[admission{m.id, h.class}] = room
+		if width := narrowest(k.spec.Gang); width <= room {
+			free[h.class] -= min(widest(k.spec.Gang), room)
+		}
+	}
+}
+
+// endsBefore reports whether a job that starts now has certainly ended by an
+// instant.
+func (b *Board) endsBefore(spec workload.Spec, id workload.JobID, at workload.Instant) bool {
+	if spec.Limits.Time == 0 || at >= never {
+		return false
+	}
+	j := b.View.Jobs[id]
+	return b.endOfRun(&j)+workload.Instant((startMargin).Milliseconds()) <= at
+}
+
+// startMargin is what a start may take before a job's run time begins.
+const startMargin = 2 * time.Minute
+
+func widest(g workload.Gang) int {
+	if g.Elastic != nil {
+		return max(g.Elastic.Max, g.GPUs)
+	}
+	return g.GPUs
+}
+
+// freeDevices counts by class the devices that no job holds.
+func (b *Board) freeDevices() []int {
+	free := make([]int, len(b.classes))
+	for i, c := range b.classes {
+		free[i] = len(c.devices)
+	}
+	for _, id := range b.active {
+		_, a, runs := b.attempt(id)
+		if _, ends := b.ends[id]; !runs || ends {
+			continue
+		}
+		for _, dev := range a.Devices {
+			if i, inside := b.place[dev]; inside {
+				free[b.Inventory.Devices[i].Class]--
+			}
+		}
+	}
+	return free
+}
+
+// admittedWidth is the width up to which a job may be offered a class; every width where
+// nothing is reserved from it.
+func (b *Board) admittedWidth(id workload.JobID, ci int) int {
+	if room, limited := b.admitted[admission{id, ci}]; limited {
+		return room
+	}
+	return workload.MaxGang
+}
+
+// keepOff tells Place the nodes that a job which may have the rest of a class
+// must leave alone: those whose shares stronger gangs wait for.
+func (b *Board) keepOff(pos int, id workload.JobID) {
+	n := 0 // the reservations come by strength, so that those in its way are the first
+	limited := false
+	for i, h := range b.holds {
+		if _, limits := b.admitted[admission{id, h.class}]; limits && h.perNode > 0 && stronger(h.by, b.memberOf(id)) < 0 {
+			n, limited = i+1, true
+		}
+	}
+	if !limited {
+		return
+	}
+	if b.outsideOf == nil {
+		b.outsideOf = make([][]int, len(b.holds)+1)
+	}
+	if b.outsideOf[n] == nil {
+		off := map[int]bool{}
+		for _, h := range b.holds[:n] {
+			for _, node := range h.nodes {
+				off[node] = true
+			}
+		}
+		rest := make([]int, 0, len(b.nodes))
+		for node := range b.nodes {
+			if !off[node] {
+				rest = append(rest, node)
+			}
+		}
+		b.outsideOf[n] = rest
+	}
+	b.setLocal(pos, b.outsideOf[n])
+}
+
+func (b *Board) memberOf(id workload.JobID) member {
+	k := &b.kins[b.kinAt[id]]
+	return k.members[slices.IndexFunc(k.members[:k.asked], func(m member) bool { return m.id == id })]
+}
+
+// holdOf is the reservation that a job holds.
+func (b *Board) holdOf(id workload.JobID) (hold, bool) {
+	for _, h := range b.holds {
+		if h.by.id == id {
+			return h, true
+		}
+	}
+	return hold{}, false
+}
+
+// whyHeld says what a gang with a reservation waits for.
+func (b *Board) whyHeld(h hold) workload.Reason {
+	figures := []workload.Figure{workload.Count("needs", int64(h.width)), workload.Count("best place has", int64(h.free)), workload.Count("reserved", int64(h.free))}
+	if h.known() {
+		figures = append(figures, workload.When("starts by", h.at))
+	}
+	return workload.Why(workload.CodeNoFit, figures...)
+}
+
+// whyReserved says for whom devices are kept that a weaker job could have had.
+func (b *Board) whyReserved(id workload.JobID) workload.Reason {
+	for _, h := range b.holds {
+		if _, limited := b.admitted[admission{id, h.class}]; limited {
+			figures := []workload.Figure{workload.Count("for job", int64(h.by.id)), workload.Count("gang", int64(h.width)), workload.Count("free of it", int64(h.free))}
+			if h.known() {
+				figures = append(figures, workload.When("starts by", h.at))
+			}
+			return workload.Why(workload.CodeReserved, figures...)
+		}
+	}
+	return workload.Why(workload.CodeReserved)
+}
