@@ -121,7 +121,10 @@ func (o *obstacle) place(need, have int) {
 func (o *obstacle) reason() workload.Reason {
 	switch {
 	case o.reserved:
-		return o.b.whyReserved(o.j.ID)
+		if why, ok := o.b.whyReserved(o.j.ID); ok {
+			return why
+		}
+		return workload.Why(workload.CodeReserved)
 	case o.local:
 		if h, ok := o.b.holdOf(o.j.ID); ok && h.known() {
 			return workload.Why(workload.CodeDataLocal, workload.Count("needs", int64(h.width)), workload.Count("reserved", int64(h.free)), workload.When("starts by", h.at))

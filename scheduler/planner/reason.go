@@ -164,6 +164,12 @@ func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 		return b.whyHeld(h)
 	}
 	switch l.Code {
+	case decide.CodeNoFit, decide.CodeEligibility, decide.CodeRunning:
+		if why, ok := b.whyReserved(id); ok {
+			return why
+		}
+	}
+	switch l.Code {
 	case decide.CodeNoFit, decide.CodeEligibility:
 		return workload.Why(workload.CodeNoFit, workload.Count("needs", l.Need), workload.Count("best place has", l.Have))
 	case decide.CodePrice, decide.CodeStable:

@@ -28,6 +28,7 @@ type hold struct {
 	perNode int
 	nodes   []int // of a gang that asks for whole shares of nodes, ascending
 	free    int   // of its devices that no job holds now
+	kept    int   // free devices of the class that weaker jobs keep off
 	at      workload.Instant
 }
 
@@ -55,6 +56,7 @@ func (b *Board) addHolds() {
 		}
 		if h, ok := b.holdFor(r, k, width); ok {
 			r.take(h)
+			h.kept = r.kept(h)
 			b.holds = append(b.holds, h.hold)
 		}
 	}
@@ -121,6 +123,21 @@ func (r *releases) take(h chosen) {
 	for _, i := range h.devices {
 		r.taken[i] = true
 	}
+}
+
+// kept counts what a reservation keeps from others: of a gang that asks for
+// shares of nodes all that is free there, or the share might be broken.
+func (r *releases) kept(h chosen) int {
+	n := h.free
+	if h.perNode > 0 {
+		n = 0
+		for _, i := range r.b.classes[h.class].devices {
+			if r.at[i] == 0 && contains(h.nodes, r.b.Inventory.Devices[i].Node) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // chosen is a reservation with its devices.
@@ -266,7 +283,7 @@ func (b *Board) admitOne(k *kin, m member, free []int) {
 		held, late := 0, false
 		for _, other := range b.holds {
 			if other.class == h.class && stronger(other.by, m) < 0 {
-				held += other.free
+				held += other.kept
 				late = late || !b.endsBefore(k.spec, m.id, other.at)
 			}
 		}
@@ -389,15 +406,15 @@ func (b *Board) whyHeld(h hold) workload.Reason {
 }
 
 // whyReserved says for whom devices are kept that a weaker job could have had.
-func (b *Board) whyReserved(id workload.JobID) workload.Reason {
+func (b *Board) whyReserved(id workload.JobID) (workload.Reason, bool) {
 	for _, h := range b.holds {
 		if _, limited := b.admitted[admission{id, h.class}]; limited {
 			figures := []workload.Figure{workload.Count("for job", int64(h.by.id)), workload.Count("gang", int64(h.width)), workload.Count("free of it", int64(h.free))}
 			if h.known() {
 				figures = append(figures, workload.When("starts by", h.at))
 			}
-			return workload.Why(workload.CodeReserved, figures...)
+			return workload.Why(workload.CodeReserved, figures...), true
 		}
 	}
-	return workload.Why(workload.CodeReserved)
+	return workload.Reason{}, false
 }
