@@ -124,6 +124,10 @@ func waited(j *state.Job, now workload.Instant) workload.Instant {
 	return max(sum, 0)
 }
 
+// first reports whether it is the job's turn, whatever others bring: it has
+// waited for an agingSpan, or goes before all bids.
+func (c claim) first() bool { return c.age >= workload.One || c.level != plain }
+
 // score is what a job counts for per reference GPU where jobs are only ranked,
 // top being the best bid in the queue.
 func (c claim) score(top workload.Rate) int64 {

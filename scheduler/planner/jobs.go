@@ -3,6 +3,7 @@ package planner
 import (
 	"slices"
 
+	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/decide"
 	"github.com/sluice-project/sluice/scheduler/market"
 	"github.com/sluice-project/sluice/scheduler/state"
@@ -56,6 +57,11 @@ func (b *Board) addOthers() {
 // addQueued offers a job to every class it may run on. Where there is none, the
 // filter that it came furthest through is the reason.
 func (b *Board) addQueued(j state.Job) {
+	if t := b.Policy.Tenant(j.Spec.Tenant); t != nil && t.Guarantee+t.Borrow > 0 && narrowest(j.Spec.Gang) > t.Guarantee+t.Borrow {
+		b.waits[j.ID] = workload.Why(workload.CodeQuota, workload.Name("rule", string(config.KindTenant)+"/"+string(j.Spec.Tenant)),
+			workload.Count("needs", int64(narrowest(j.Spec.Gang))), workload.Count("may have", int64(t.Guarantee+t.Borrow)))
+		return
+	}
 	bid := market.Bid(b.Policy, j.Spec)
 	pos := -1
 	why := obstacle{b: b, j: j}

@@ -37,7 +37,9 @@ type hold struct {
 func (h hold) known() bool { return h.at < never }
 
 // addHolds reserves devices for the strongest waiting gangs that do not fit what
-// is free: where all the running jobs in their way end first. Only a gang that
+// is free: where all the running jobs in their way end first. Jobs whose turn it
+// is hold theirs even where they are free, or wider gangs, which bring more
+// together, could pass over them for ever. Only a gang that
 // could start there if they had ended holds any: one that its bid, a quota or a
 // cap keeps waiting keeps nobody else off.
 func (b *Board) addHolds() {
@@ -48,7 +50,7 @@ func (b *Board) addHolds() {
 		}
 		k := &b.kins[i]
 		width := narrowest(k.spec.Gang)
-		if k.asked == 0 || width < 2 || !b.withinLimit(k.key.tenant, width) {
+		if k.asked == 0 || width < 2 && !k.members[0].claim.first() || !b.withinLimit(k.key.tenant, width) {
 			continue
 		}
 		if r == nil {
@@ -165,8 +167,8 @@ func (b *Board) holdFor(r *releases, k *kin, width int) (chosen, bool) {
 		if !r.choose(&h, nodes) {
 			continue
 		}
-		if h.free == width {
-			return chosen{}, false // it can start now
+		if h.free == width && !m.claim.first() {
+			return chosen{}, false // it can start now; the decision weighs it against the others
 		}
 		if !found || h.at < best.at || h.at == best.at && h.free > best.free {
 			best, found = h, true
