@@ -317,14 +317,14 @@ func (b *Board) worth(pos, ci int, money market.Money) int64 {
 // already.
 func (b *Board) putFirst(p *decide.Problem, had int64) int64 {
 	lift := int64(0)
-	for ci := range b.classes {
-		lift = max(lift, int64(b.others[ci]))
-	}
 	owed := func(pos int) bool { return p.Jobs[pos].Current == decide.None && b.owed[b.jobs[pos]] }
 	any := false
 	best := int64(0)
 	for i, o := range p.Offers {
-		any = any || owed(o.Job)
+		if owed(o.Job) { // a bid of nothing has to carry the energy, too
+			any = true
+			lift = max(lift, int64(b.others[b.offers[i].class]+b.offers[i].money.Energy))
+		}
 		if j := p.Jobs[o.Job]; !owed(o.Job) && !j.Protected {
 			kill := int64(0)
 			if j.Current == i {

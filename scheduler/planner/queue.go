@@ -65,6 +65,7 @@ func (b *Board) addQueue() {
 		b.topBid = max(b.topBid, market.Bid(b.Policy, j.Spec))
 	}
 	at := map[kinKey]int{}
+	b.kins = make([]kin, 0, min(len(b.queued), maxAsked))
 	for _, id := range b.queued {
 		j := b.View.Jobs[id]
 		if j.NotBefore > b.Wall || b.withheld[id] {
@@ -180,6 +181,9 @@ func (b *Board) kinOf(j *state.Job) kinKey {
 			names[i] = string(m)
 		}
 		k.models = strings.Join(names, ",")
+	}
+	if j.Spec.Checkpoint.Dir == "" || len(j.CheckpointNodes) == 0 {
+		return k
 	}
 	if nodes, bound := b.localTo(*j); bound {
 		names := make([]string, len(nodes))
