@@ -10,17 +10,19 @@ import (
 )
 
 // addLive lists the jobs that a decision can concern: of the ten thousand that
-// a state remembers most have ended.
+// a state remembers most have ended. It looks at each job once, since a queue
+// may be long.
 func (b *Board) addLive() {
-	for id, j := range b.View.Jobs { // sorted below
-		switch j.Phase {
-		case workload.Queued:
-			b.queued = append(b.queued, id)
-		case workload.Active:
+	at := map[kinKey]int{}
+	for id, j := range b.View.Jobs { // sorted below, kinds and their members in addQueue
+		switch {
+		case j.Phase == workload.Active:
 			b.active = append(b.active, id)
+			b.topBid = max(b.topBid, market.Bid(b.Policy, j.Spec))
+		case j.Phase == workload.Queued && j.NotBefore <= b.Wall && !b.withheld[id]:
+			b.lineUp(&j, at) // others back off or have no placement: their reason says so
 		}
 	}
-	slices.Sort(b.queued)
 	slices.Sort(b.active)
 }
 

@@ -54,7 +54,6 @@ type Board struct {
 
 	overrides []config.Document             // those in force
 	ids       []workload.DeviceID           // of the view, in natural order
-	queued    []workload.JobID              // jobs that wait for devices, ascending
 	active    []workload.JobID              // jobs that have an attempt, ascending
 	asideKind []state.Device                // one of each kind that stands aside
 	outside   map[workload.TenantName]int64 // devices of jobs that stand aside

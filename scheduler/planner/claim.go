@@ -130,9 +130,13 @@ func (c claim) first() bool { return c.age >= workload.One || c.level != plain }
 
 // score is what a job counts for per reference GPU where jobs are only ranked,
 // top being the best bid in the queue.
-func (c claim) score(top workload.Rate) int64 {
-	score := workload.MulDiv(int64(c.bid), int64(c.factor), int64(workload.One), workload.Down)
-	return score + workload.MulDiv(int64(top), int64(c.age), int64(workload.One), workload.Down)
+func score(base int64, age workload.PPM, top workload.Rate) int64 {
+	return base + workload.MulDiv(int64(top), int64(age), int64(workload.One), workload.Down)
+}
+
+// base is what a claim counts for per reference GPU before any wait.
+func (c claim) base() int64 {
+	return workload.MulDiv(int64(c.bid), int64(c.factor), int64(workload.One), workload.Down)
 }
 
 // worth is what one device counts for in the decision, gross per hour, when it

@@ -63,8 +63,8 @@ func (b *Board) exchangeFor(j *state.Job, m member, gone map[workload.JobID]bool
 		if c.kind != workload.GPU || c.key.noTrain || !b.suits(j.Spec, c) || b.room(ci, local, share) >= width {
 			continue // where there is room the decision offers it
 		}
-		money, ok := market.TrainingMoney(b.Policy.Profile(c.key.model), m.claim.bid, c.pue, b.sites[c.site].micro)
-		if !ok || money.Net() < b.others[ci] && m.claim.level != guaranteed {
+		money, ok := market.TrainingMoney(b.Policy.Profile(c.key.model), b.claims[m.id].bid, c.pue, b.sites[c.site].micro)
+		if !ok || money.Net() < b.others[ci] && m.level != guaranteed {
 			continue
 		}
 		free, running := b.onNodes(ci, local, gone, used)
@@ -72,7 +72,7 @@ func (b *Board) exchangeFor(j *state.Job, m member, gone map[workload.JobID]bool
 		if !ok {
 			continue
 		}
-		gain := workload.Rate(workload.MulDiv(int64(m.claim.worth(money, b.others[ci], b.top)), int64(width), 1, workload.Down))
+		gain := workload.Rate(workload.MulDiv(int64(b.claims[m.id].worth(money, b.others[ci], b.top)), int64(width), 1, workload.Down))
 		loss, watts := workload.Rate(0), int64(0)
 		for _, v := range victims {
 			loss += v.loss
@@ -80,7 +80,7 @@ func (b *Board) exchangeFor(j *state.Job, m member, gone map[workload.JobID]bool
 		for _, i := range devices {
 			watts += b.View.Devices[b.devices[i]].Work.Watts
 		}
-		if m.claim.level != guaranteed && gain <= loss || b.capped(ci) && money.Watts*int64(width) > watts {
+		if m.level != guaranteed && gain <= loss || b.capped(ci) && money.Watts*int64(width) > watts {
 			continue
 		}
 		x := exchange{job: j.ID, class: ci, devices: devices, money: money}

@@ -31,9 +31,11 @@ func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Wa
 		for _, id := range vain {
 			withheld[id] = true
 		}
-		if try == gateTries {
-			for _, id := range b.queued {
-				withheld[id] = true
+		if try >= gateTries {
+			for id, j := range b.View.Jobs { // a set: order does not matter
+				if j.Phase == workload.Queued {
+					withheld[id] = true
+				}
 			}
 		}
 		b = compose(b.View, b.Policy, b.Now, b.Wall, withheld)

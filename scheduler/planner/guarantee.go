@@ -31,23 +31,19 @@ func (b *Board) addGuarantees() {
 	if len(owings) == 0 {
 		return
 	}
-	note := func(id workload.JobID, o owing) {
-		j := b.View.Jobs[id]
-		if list, has := owings[j.Spec.Tenant]; has && (o.runs || j.NotBefore <= b.Wall) {
-			o.id, o.priority = id, priorityOf(j.Spec.Value.Priority)
-			if !o.runs {
-				o.width = narrowest(j.Spec.Gang)
-			}
-			owings[j.Spec.Tenant] = append(list, o)
-		}
-	}
 	for _, id := range b.active {
-		if _, a, runs := b.attempt(id); runs {
-			note(id, owing{width: len(a.Devices), runs: true})
+		j, a, runs := b.attempt(id)
+		if list, has := owings[j.Spec.Tenant]; has && runs {
+			owings[j.Spec.Tenant] = append(list, owing{id: id, width: len(a.Devices), priority: priorityOf(j.Spec.Value.Priority), runs: true})
 		}
 	}
-	for _, id := range b.queued {
-		note(id, owing{})
+	for _, k := range b.kins {
+		if _, has := owings[k.key.tenant]; !has {
+			continue
+		}
+		for _, m := range k.members {
+			owings[k.key.tenant] = append(owings[k.key.tenant], owing{id: m.id, width: narrowest(k.spec.Gang), priority: priorityOf(k.key.priority)})
+		}
 	}
 	for tenant, list := range owings { // each tenant stands alone: order does not matter
 		slices.SortFunc(list, func(x, y owing) int {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-project/sluice/scheduler/market"
 	"github.com/sluice-project/sluice/scheduler/state"
 	"github.com/sluice-project/sluice/workload"
 )
@@ -32,7 +31,6 @@ type kinKey struct {
 	elastic  workload.Elastic
 	limit    time.Duration
 	bound    string // the nodes that hold its checkpoint
-	owed     bool
 }
 
 // kin are queued jobs of one kind, the strongest claim first.
@@ -43,52 +41,48 @@ type kin struct {
 	asked   int           // how many, from the head, this round asks about
 }
 
+// member is one job of a kind, kept small: a queue may hold 100,000.
 type member struct {
 	id    workload.JobID
-	claim claim
+	base  int64 // its bid with its factor
+	age   workload.PPM
+	level claimLevel
 	score int64
 }
 
 // stronger orders members of one kind and of several alike.
 func stronger(x, y member) int {
-	return cmp.Or(cmp.Compare(y.claim.level, x.claim.level), cmp.Compare(y.score, x.score), cmp.Compare(x.id, y.id))
+	return cmp.Or(cmp.Compare(y.level, x.level), cmp.Compare(y.score, x.score), cmp.Compare(x.id, y.id))
 }
 
-// addQueue lines the queue up: jobs of one kind together, kinds by the claim of
+// lineUp puts a queued job among its kind. The order comes in addQueue.
+func (b *Board) lineUp(j *state.Job, at map[kinKey]int) {
+	k := b.kinOf(j)
+	i, ok := at[k]
+	if !ok {
+		i = len(b.kins)
+		at[k] = i
+		b.kins = append(b.kins, kin{key: k, spec: j.Spec})
+	}
+	c := b.claimOf(j)
+	b.topBid = max(b.topBid, c.bid)
+	b.kins[i].members = append(b.kins[i].members, member{id: j.ID, base: c.base(), age: c.age, level: c.level})
+}
+
+// addQueue orders the queue: jobs of one kind together, kinds by the claim of
 // their head. It picks those that this round asks about: of each kind as many as
 // could start if every device it may use were free, and of all kinds no more
 // than a decision can weigh in good time, the strongest first but each kind once
 // before any kind twice.
 func (b *Board) addQueue() {
-	for _, id := range b.active {
-		j := b.View.Jobs[id]
-		b.topBid = max(b.topBid, market.Bid(b.Policy, j.Spec))
-	}
-	at := map[kinKey]int{}
-	b.kins = make([]kin, 0, min(len(b.queued), maxAsked))
-	for _, id := range b.queued {
-		j := b.View.Jobs[id]
-		if j.NotBefore > b.Wall || b.withheld[id] {
-			continue // backing off, or without a placement: its reason says so
-		}
-		m := member{id: id, claim: b.claimOf(&j)}
-		if b.owed[id] {
-			m.claim.level = guaranteed
-		}
-		b.topBid = max(b.topBid, m.claim.bid)
-		k := b.kinOf(&j)
-		i, ok := at[k]
-		if !ok {
-			i = len(b.kins)
-			at[k] = i
-			b.kins = append(b.kins, kin{key: k, spec: j.Spec})
-		}
-		b.kins[i].members = append(b.kins[i].members, m)
-	}
 	for i := range b.kins {
 		k := &b.kins[i]
 		for n := range k.members {
-			k.members[n].score = k.members[n].claim.score(b.topBid)
+			m := &k.members[n]
+			m.score = score(m.base, m.age, b.topBid)
+			if b.owed[m.id] {
+				m.level = guaranteed
+			}
 		}
 		slices.SortFunc(k.members, stronger)
 	}
@@ -118,7 +112,10 @@ func (b *Board) ask() {
 	}
 	for i := range b.kins {
 		for _, m := range b.kins[i].members[:b.kins[i].asked] {
-			b.claims[m.id] = m.claim
+			j := b.View.Jobs[m.id]
+			c := b.claimOf(&j)
+			c.level = m.level
+			b.claims[m.id] = c
 			b.kinAt[m.id] = i
 			b.asked = append(b.asked, m.id)
 		}
@@ -167,7 +164,7 @@ func (b *Board) openDevices(ci int) int {
 func (b *Board) kinOf(j *state.Job) kinKey {
 	g := j.Spec.Gang
 	k := kinKey{tenant: j.Spec.Tenant, priority: j.Spec.Value.Priority, bid: j.Spec.Value.Bid, gpus: g.GPUs, perNode: g.PerNode, memory: g.Memory,
-		site: g.Site, limit: j.Spec.Limits.Time, owed: b.owed[j.ID]}
+		site: g.Site, limit: j.Spec.Limits.Time}
 	if g.Elastic != nil {
 		k.elastic = *g.Elastic
 	}
@@ -271,7 +268,7 @@ func (b *Board) unanswered() []*kin {
 	for i := range b.kins {
 		k := &b.kins[i]
 		fresh := func(m member) bool {
-			return m.claim.level == guaranteed || m.claim.level == critical || !answered(b.View.Jobs[m.id].Reason.Code)
+			return m.level != plain || !answered(b.View.Jobs[m.id].Reason.Code)
 		}
 		if slices.ContainsFunc(k.members[:k.asked], fresh) {
 			out = append(out, k)

@@ -50,7 +50,7 @@ func (b *Board) addHolds() {
 		}
 		k := &b.kins[i]
 		width := narrowest(k.spec.Gang)
-		if k.asked == 0 || width < 2 && !k.members[0].claim.first() || !b.withinLimit(k.key.tenant, width) {
+		if k.asked == 0 || width < 2 && !b.claims[k.members[0].id].first() || !b.withinLimit(k.key.tenant, width) {
 			continue
 		}
 		if r == nil {
@@ -153,21 +153,21 @@ func (b *Board) holdFor(r *releases, k *kin, width int) (chosen, bool) {
 	found := false
 	nodes := b.boundTo(k)
 	m := k.members[0]
-	bid := m.claim.bid
+	own := b.claims[m.id]
 	for ci := range b.classes {
 		c := &b.classes[ci]
 		if c.kind != workload.GPU || c.key.noTrain || len(c.devices) < width || !b.suits(k.spec, *c) {
 			continue
 		}
-		money, ok := market.TrainingMoney(b.Policy.Profile(c.key.model), bid, c.pue, b.sites[c.site].micro)
-		if !ok || money.Net() < b.others[ci] && m.claim.level != guaranteed || !b.powers(ci, int64(width), money.Watts) {
+		money, ok := market.TrainingMoney(b.Policy.Profile(c.key.model), own.bid, c.pue, b.sites[c.site].micro)
+		if !ok || money.Net() < b.others[ci] && m.level != guaranteed || !b.powers(ci, int64(width), money.Watts) {
 			continue
 		}
 		h := chosen{hold: hold{by: m, class: ci, width: width, perNode: min(k.spec.Gang.PerNode, width)}}
 		if !r.choose(&h, nodes) {
 			continue
 		}
-		if h.free == width && !m.claim.first() {
+		if h.free == width && !own.first() {
 			return chosen{}, false // it can start now; the decision weighs it against the others
 		}
 		if !found || h.at < best.at || h.at == best.at && h.free > best.free {
