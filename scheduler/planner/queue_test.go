@@ -542,3 +542,18 @@ func TestEveryKindIsAskedOnce(t *testing.T) {
 		t.Fatal(issues)
 	}
 }
+
+// Time in which a job waits on another job is no wait for devices.
+func TestWaitingOnAnotherJobIsNotQueueing(t *testing.T) {
+	w := newWorld(t)
+	w.node("n1", "north", "g1", 1)
+	first := w.submit("first", 1, "0.5")
+	then := w.submit("then", 1, "0.5", func(s *workload.Spec) { s.After = []workload.After{{Job: "first"}} })
+	w.run()
+	w.pass(5 * time.Hour)
+	w.report(state.WorkloadEvent{Kind: state.EventExited, Device: "n1/0", Epoch: w.s.Devices["n1/0"].Epoch, Job: first, Attempt: 1})
+	w.pass(20 * time.Minute)
+	if j := w.s.Jobs[then]; j.Phase != workload.Queued || waited(&j, w.at) != 20*minute {
+		t.Errorf("%s, waited %d min, want 20", j.Phase, waited(&j, w.at)/minute)
+	}
+}
