@@ -66,7 +66,7 @@ func TestBackfillNeverDelaysAGang(t *testing.T) {
 			w.node(fmt.Sprint("n", i), "north", "g1", 2)
 		}
 		for i := range rapid.IntRange(1, nodes).Draw(rt, "running") {
-			w.submit(fmt.Sprint("run", i), rapid.IntRange(1, 2).Draw(rt, "width"), "3", limit(time.Duration(rapid.IntRange(40, 120).Draw(rt, "limit"))*time.Minute),
+			w.submit(fmt.Sprint("run", i), rapid.IntRange(1, 2).Draw(rt, "width"), "3", limit(time.Duration(rapid.IntRange(20, 60).Draw(rt, "limit"))*time.Minute),
 				func(s *workload.Spec) { s.Limits.Protected = 4 * time.Hour })
 		}
 		w.run()
@@ -85,14 +85,14 @@ func TestBackfillNeverDelaysAGang(t *testing.T) {
 			rt.Fatalf("the gang waits without a reservation: %s", w.s.Jobs[gang].Reason.Sentence("USD"))
 		}
 		told++
-		const step = 5 * time.Minute
+		const step = 10 * time.Minute
 		due := h.at.Add(2 * step) // a step to notice the end of a limit, one for the devices to come free
 		for i := 0; w.s.Jobs[gang].Started == 0; i++ {
 			if w.at > due {
 				rt.Fatalf("the gang was to start by %s and waits at %s: %v", h.at.Time(), w.at.Time(), w.uses())
 			}
 			id := w.submit(fmt.Sprint("small", i), rapid.IntRange(1, 2).Draw(rt, "small"), "0.9", func(s *workload.Spec) {
-				s.Limits.Time = time.Duration(rapid.SampledFrom([]int{0, 10, 20, 60, 300}).Draw(rt, "small limit")) * time.Minute
+				s.Limits.Time = time.Duration(rapid.SampledFrom([]int{0, 10, 15, 30, 300}).Draw(rt, "small limit")) * time.Minute
 				s.Checkpoint.Grace = time.Second
 			})
 			w.run()
