@@ -7,7 +7,7 @@ export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
 # from a shared one.
 PRIVATE = tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && export TMPDIR="$$tmp" &&
 
-.PHONY: run build test faults mutants deps bench web generate lint
+.PHONY: run build test test-gpu faults mutants deps bench web generate lint
 
 ## run: build and start a small cluster in this terminal (needs Go alone)
 run: build
@@ -31,6 +31,10 @@ faults:
 ## mutants: break the committed program on purpose, one rule at a time, and see a test go red
 mutants:
 	@$(PRIVATE) $(GO) run ./deploy/tools/mutants/main.go $(MUTANTS)
+
+## test-gpu: the drivers' conformance suite on this machine's NVIDIA GPUs; REPORT=FILE keeps what it saw
+test-gpu:
+	@$(PRIVATE) SLUICE_TEST_GPU=1 SLUICE_GPU_REPORT="$(abspath $(REPORT))" $(GO) test -count=1 -v -run '^TestRealGPU$$' ./agent/device/nvml
 
 # What the tests use of Debian: gcc for the race detector and NVML, chromium for
 # the page, procps to look at processes.

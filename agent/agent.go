@@ -123,9 +123,11 @@ type Agent struct {
 	workers map[reconcile.RunID]*worker
 	session *session
 	samples samples
+	health  watched
 	wg      sync.WaitGroup
 	starts  chan struct{} // bounds concurrent starts
 	drivers map[string]string
+	fresh   chan struct{} // asks for a search for devices
 }
 
 // New opens the data directory and prepares an agent. Conflict: another agent
@@ -140,7 +142,7 @@ func New(config Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{config: config, store: st, calls: make(chan func(), 256), ready: make(chan struct{}), workers: map[reconcile.RunID]*worker{},
-		starts: make(chan struct{}, 4), drivers: map[string]string{}}
+		starts: make(chan struct{}, 4), drivers: map[string]string{}, fresh: make(chan struct{}, 1)}
 	if err := a.open(); err != nil {
 		st.close()
 		return nil, err
@@ -204,6 +206,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.wg.Go(func() { a.sampleLoop(ctx) })
 	a.wg.Go(func() { a.pollLoop(ctx) })
 	a.wg.Go(func() { a.discoverLoop(ctx) })
+	for _, d := range a.config.Drivers {
+		if w, ok := d.(device.Watcher); ok {
+			a.wg.Go(func() { a.watch(ctx, d.Name(), w) })
+		}
+	}
 	tick := time.NewTicker(min(250*time.Millisecond, a.config.Heartbeat))
 	defer tick.Stop()
 	heartbeat := time.NewTicker(a.config.Heartbeat)
@@ -273,6 +280,7 @@ func (a *Agent) Close() error { return errors.Join(a.devices.Close(), a.store.cl
 // discover asks the drivers for the first time.
 func (a *Agent) discover(ctx context.Context) {
 	a.judged(a.devices.Discover(ctx))
+	a.judgeDevices()
 	if slots := a.devices.Slots(); len(slots) != len(a.record.Slots) {
 		a.record.Slots, a.dirty = slots, true
 	}
@@ -280,7 +288,9 @@ func (a *Agent) discover(ctx context.Context) {
 
 // judged says once what each driver's trouble is.
 func (a *Agent) judged(status []device.DriverStatus) {
+	a.health.drivers = nil
 	for _, s := range status {
+		a.health.drivers = append(a.health.drivers, s.Report())
 		text := ""
 		if s.Err != nil {
 			text = s.Err.Error()
@@ -308,29 +318,20 @@ func (a *Agent) discoverLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-a.fresh:
 		}
-		before := a.devices.Devices()
 		status := a.devices.Discover(ctx)
-		a.call(ctx, func() { a.rediscovered(before, status) })
+		a.call(ctx, func() { a.rediscovered(status) })
 	}
 }
 
-func (a *Agent) rediscovered(before []workload.Device, status []device.DriverStatus) {
+func (a *Agent) rediscovered(status []device.DriverStatus) {
 	a.judged(status)
-	known := map[workload.DeviceID]workload.Device{}
-	for _, d := range before {
-		known[d.ID] = d
+	if slots := a.devices.Slots(); len(slots) != len(a.record.Slots) {
+		a.record.Slots, a.dirty = slots, true
 	}
-	var changed []*pb.Device
-	for _, d := range a.devices.Devices() {
-		if old, ok := known[d.ID]; !ok || old != d {
-			changed = append(changed, wire.DeviceToProto(d))
-		}
-	}
-	if len(changed) > 0 {
-		a.record.Slots, a.dirty = a.devices.Slots(), true
-		a.send(&pb.AgentMessage{Body: &pb.AgentMessage_Report{Report: &pb.Report{Devices: changed}}})
-	}
+	a.judgeDevices()
+	a.tellDevices()
 }
 
 // adopt takes over what an earlier agent of this node left running.

@@ -95,6 +95,8 @@ type leader struct {
 	ignore  bool // takes no reports of the first session
 	first   pb.AgentService_SessionServer
 	samples map[string]*pb.Sample
+	devices map[string]*pb.Device
+	drivers []*pb.DriverStatus
 	logs    []*pb.LogChunk
 	stream  pb.AgentService_SessionServer
 	serial  uint64
@@ -103,7 +105,7 @@ type leader struct {
 
 func newLeader(t testing.TB) *leader {
 	t.Helper()
-	l := &leader{t: t, samples: map[string]*pb.Sample{}}
+	l := &leader{t: t, samples: map[string]*pb.Sample{}, devices: map[string]*pb.Device{}}
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +141,10 @@ func (l *leader) take(stream pb.AgentService_SessionServer, m *pb.AgentMessage) 
 			l.first = stream
 		}
 		l.hellos = append(l.hellos, m.GetHello())
+		for _, d := range m.GetHello().Devices {
+			l.devices[d.Id] = d
+		}
+		l.drivers = m.GetHello().Drivers
 		stream.Send(&pb.ServerMessage{Body: &pb.ServerMessage_Welcome{Welcome: &pb.Welcome{Server: "a", MarketMs: 1_000_000, MarketSpeed: 1, LastSeq: l.last}}})
 	case m.GetHeartbeat() != nil && !l.mute:
 		stream.Send(&pb.ServerMessage{Body: &pb.ServerMessage_Heartbeat{Heartbeat: &pb.HeartbeatAck{Seq: m.GetHeartbeat().Seq, WallMs: time.Now().UnixMilli()}}})
@@ -154,6 +160,12 @@ func (l *leader) take(stream pb.AgentService_SessionServer, m *pb.AgentMessage) 
 	case m.GetReport() != nil:
 		for _, s := range m.GetReport().Samples {
 			l.samples[s.Device] = s
+		}
+		for _, d := range m.GetReport().Devices {
+			l.devices[d.Id] = d
+		}
+		if list := m.GetReport().Drivers; list != nil {
+			l.drivers = list
 		}
 	case m.GetLog() != nil:
 		l.logs = append(l.logs, m.GetLog())

@@ -39,6 +39,7 @@ func (a *Agent) sampleLoop(ctx context.Context) {
 func (a *Agent) sampleAll(ctx context.Context) {
 	devices := a.devices.Devices()
 	list := make([]workload.Sample, len(devices))
+	tenants := make([]tenants, len(devices))
 	limit := make(chan struct{}, 8)
 	var wg sync.WaitGroup
 	for i, d := range devices {
@@ -51,10 +52,18 @@ func (a *Agent) sampleAll(ctx context.Context) {
 				s.Sim = d.Sim
 			}
 			list[i] = s
+			tenants[i].device = d.ID
+			if err == nil {
+				tenants[i].pids, tenants[i].known = a.devices.Processes(ctx, d.ID)
+			}
 		})
 	}
 	wg.Wait()
-	a.call(ctx, func() { a.sampled(list) })
+	a.call(ctx, func() {
+		a.tenanted(tenants)
+		a.lookAll()
+		a.sampled(list)
+	})
 }
 
 // sampled joins what devices and miners say and sends what changed.

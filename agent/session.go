@@ -169,7 +169,7 @@ func (s *session) next() *pb.AgentMessage {
 func (a *Agent) openSession(s *session) {
 	a.dropSession()
 	a.session = s
-	devices := a.devices.Devices()
+	devices := a.inventory()
 	hello := &pb.Hello{Node: string(a.config.Node), BootId: string(a.boot), Version: a.config.Version, Site: string(a.config.Site), Hall: string(a.config.Hall),
 		Rack: string(a.config.Rack), Address: a.config.Address, Devices: wire.DevicesToProto(devices), Instance: a.instance, Sim: len(devices) > 0}
 	for _, d := range devices {
@@ -180,6 +180,8 @@ func (a *Agent) openSession(s *session) {
 			hello.Running = append(hello.Running, wire.RunToProto(run))
 		}
 	}
+	hello.Drivers = wire.DriversToProto(a.health.drivers)
+	a.health.remember(devices)
 	s.hello = a.config.Boottime()
 	s.heard = s.hello
 	a.send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: hello}})

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-project/sluice/agent/device/health"
 	"github.com/sluice-project/sluice/agent/reconcile"
 	"github.com/sluice-project/sluice/workload"
 )
@@ -27,7 +28,10 @@ type record struct {
 	// Journal holds the reports that no leader has acknowledged.
 	Journal []reconcile.Report `json:"journal,omitempty"`
 	Slots   map[string]int     `json:"slots,omitempty"`
-	Market  market             `json:"market,omitzero"`
+	// Ladder is the place of sick devices on the health ladder, by UUID: a
+	// restart must not take a quarantine for health.
+	Ladder map[string]health.State `json:"ladder,omitempty"`
+	Market market                  `json:"market,omitzero"`
 }
 
 // market maps the node's clock to the market clock.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
@@ -123,6 +124,7 @@ func registration(h *sluicev1.Hello) (*state.NodeRegistered, error) {
 		}
 		cmd.Running = append(cmd.Running, run)
 	}
+	cmd.Drivers = wire.DriversFromProto(h.Drivers)
 	return cmd, nil
 }
 
@@ -218,7 +220,7 @@ func (s *Server) takeReport(ctx context.Context, ses *session, r *sluicev1.Repor
 		}
 	}
 	s.hub.mu.Unlock()
-	if len(r.Devices) == 0 {
+	if len(r.Devices) == 0 && len(r.Drivers) == 0 {
 		return
 	}
 	v := s.machine.View()
@@ -228,10 +230,14 @@ func (s *Server) takeReport(ctx context.Context, ses *session, r *sluicev1.Repor
 			changed = append(changed, d)
 		}
 	}
-	if len(changed) == 0 {
+	drivers := wire.DriversFromProto(r.Drivers)
+	if slices.Equal(drivers, v.Nodes[ses.node].Drivers) {
+		drivers = nil
+	}
+	if len(changed) == 0 && drivers == nil {
 		return
 	}
-	if _, _, err := s.Propose(ctx, state.Command{Actor: "node/" + string(ses.node), Devices: &state.DevicesChanged{Node: ses.node, Devices: changed}}); err != nil {
+	if _, _, err := s.Propose(ctx, state.Command{Actor: "node/" + string(ses.node), Devices: &state.DevicesChanged{Node: ses.node, Devices: changed, Drivers: drivers}}); err != nil {
 		s.log.Warn("a device report was not committed", "node", ses.node, "err", err)
 	}
 }

@@ -29,6 +29,7 @@ const (
 	CodeNoPrice     Code = "NO_PRICE"      // a price it needs is missing or stale
 	CodeUnprofit    Code = "UNPROFITABLE"  // every use costs more than parking
 	CodeUnhealthy   Code = "UNHEALTHY"     // the driver reports a fault
+	CodeForeign     Code = "FOREIGN"       // a process that is not ours uses the device
 	CodeSilent      Code = "SILENT"        // its node has not been heard
 	CodeLost        Code = "LEASE_LOST"    // the lease ran out unheard
 	CodeNew         Code = "NEW"           // just joined
@@ -138,6 +139,7 @@ var sentences = map[Code]string{
 	CodeNoPrice:     "a price it needs is missing or stale",
 	CodeUnprofit:    "every use would cost more than parking",
 	CodeUnhealthy:   "its driver reports a fault",
+	CodeForeign:     "a process that is not ours uses it",
 	CodeSilent:      "its node has not been heard",
 	CodeLost:        "its lease ran out unheard",
 	CodeNew:         "has just joined",

@@ -6,6 +6,8 @@ package device
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/sluice-project/sluice/workload"
 )
@@ -29,36 +31,50 @@ type Driver interface {
 	Close() error
 }
 
-// PowerCapper is a driver that can limit a device's power draw.
-type PowerCapper interface {
-	// SetPowerCap limits the draw in watts at the board, 0 meaning the default,
-	// and returns the limit read back. Denied: the agent lacks the right.
-	// Invalid: outside what the device accepts.
-	SetPowerCap(ctx context.Context, uuid string, watts int64) (int64, error)
-}
-
-// Activity is what a device has been put to, for drivers that model it.
-type Activity struct {
-	Use      workload.UseKind
-	Hashrate int64 // milli-hashes/s expected
-	Watts    int64 // at the board, expected
-}
-
-// UseSetter is a driver that wants to know what its devices do.
-type UseSetter interface {
-	SetUse(uuid string, a Activity)
-}
-
-// Tenants is a driver that can tell which processes use a device.
-type Tenants interface {
-	// Processes lists process ids of the host.
-	Processes(ctx context.Context, uuid string) ([]int, error)
-}
-
 // DriverStatus is what is known of a driver itself. A driver that failed is
 // reported with its error and never counts as a driver without devices.
 type DriverStatus struct {
 	Driver  string
 	Devices int
 	Err     error
+	// Missing counts hardware that the machine has and the driver cannot see.
+	Missing int
+}
+
+// Report turns a status into what the scheduler and people are told.
+func (s DriverStatus) Report() workload.DriverStatus {
+	r := workload.DriverStatus{Driver: s.Driver, State: workload.DriverOK, Devices: s.Devices}
+	if s.Err != nil {
+		r.State, r.Text = workload.DriverFailed, s.Err.Error()
+		var open *OpenError
+		if errors.As(s.Err, &open) {
+			r.State = open.State
+		}
+		var e *workload.Error
+		if errors.As(s.Err, &e) {
+			r.Next = e.Next
+		}
+	} else if s.Missing > 0 {
+		r.State = workload.DriverPartial
+		r.Text = fmt.Sprintf("the machine has %d more devices than the driver shows", s.Missing)
+		r.Next = "look into the kernel log; reseat the card or reboot when the node is empty"
+	}
+	return r
+}
+
+// OpenError is why a driver cannot work at all, with a state of its own.
+type OpenError struct {
+	State workload.DriverState
+	Err   *workload.Error
+}
+
+func (e *OpenError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the error kind and the next step.
+func (e *OpenError) Unwrap() error { return e.Err }
+
+// Counter is a driver that can tell how much hardware of its sort the machine
+// has, by other means than the driver's own library.
+type Counter interface {
+	Expected() (n int, known bool)
 }

@@ -13,6 +13,10 @@ import (
 // DefaultLimit bounds one call to a driver.
 const DefaultLimit = 3 * time.Second
 
+// discoverLimits is how many limits a search may take: it opens libraries and
+// wakes devices, and nothing waits for it.
+const discoverLimits = 5
+
 // Set is all hardware of one node.
 type Set struct {
 	node    workload.NodeID
@@ -62,7 +66,7 @@ func (s *Set) Discover(ctx context.Context) []DriverStatus {
 	var wg sync.WaitGroup
 	for i, d := range s.drivers {
 		wg.Go(func() {
-			answers[i].devices, answers[i].err = bounded(ctx, s, d.Name()+"/", func(ctx context.Context) ([]workload.Device, error) { return d.Discover(ctx) })
+			answers[i].devices, answers[i].err = within(ctx, s, discoverLimits*s.limit, d.Name()+"/", func(ctx context.Context) ([]workload.Device, error) { return d.Discover(ctx) })
 		})
 	}
 	wg.Wait()
@@ -72,6 +76,11 @@ func (s *Set) Discover(ctx context.Context) []DriverStatus {
 	seen := map[workload.DeviceID]bool{}
 	for i, d := range s.drivers {
 		status[i] = DriverStatus{Driver: d.Name(), Devices: len(answers[i].devices), Err: answers[i].err}
+		if c, ok := d.(Counter); ok && answers[i].err == nil {
+			if n, known := c.Expected(); known {
+				status[i].Missing = max(n-len(answers[i].devices), 0)
+			}
+		}
 		found := answers[i].devices
 		slices.SortFunc(found, func(a, b workload.Device) int {
 			if a.UUID < b.UUID {
@@ -93,10 +102,10 @@ func (s *Set) Discover(ctx context.Context) []DriverStatus {
 		if seen[id] {
 			continue
 		}
-		e.device.Health, e.device.Note = workload.Failing, "its driver no longer finds it"
+		e.device.Health, e.device.Code, e.device.Note = workload.Failing, "gone", "its driver no longer finds it"
 		for _, st := range status {
 			if st.Driver == e.driver.Name() && st.Err != nil {
-				e.device.Note = st.Err.Error()
+				e.device.Code, e.device.Note = "driver", st.Err.Error()
 			}
 		}
 		s.devices[id] = e
@@ -189,6 +198,87 @@ func (s *Set) SetPowerCap(ctx context.Context, id workload.DeviceID, watts int64
 	return bounded(ctx, s, e.driver.Name()+"/"+e.device.UUID, func(ctx context.Context) (int64, error) { return capper.SetPowerCap(ctx, e.device.UUID, watts) })
 }
 
+// Driver finds the driver of a device.
+func (s *Set) Driver(id workload.DeviceID) (Driver, bool) {
+	e, err := s.entry(id)
+	return e.driver, err == nil
+}
+
+// Drivers lists all drivers.
+func (s *Set) Drivers() []Driver { return slices.Clone(s.drivers) }
+
+// Find gives the id of the hardware that a driver calls uuid.
+func (s *Set) Find(driver, uuid string) (workload.DeviceID, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, e := range s.devices {
+		if e.device.UUID == uuid && e.driver.Name() == driver {
+			return id, true
+		}
+	}
+	return "", false
+}
+
+// repairLimit bounds a reset and a self-test; both may be long at work.
+const repairLimit = 90 * time.Second
+
+// Reset resets a device. Invalid: its driver cannot.
+func (s *Set) Reset(ctx context.Context, id workload.DeviceID) error {
+	e, err := s.entry(id)
+	if err != nil {
+		return err
+	}
+	r, ok := e.driver.(Resetter)
+	if !ok {
+		return workload.Errorf(workload.Invalid, "driver %s cannot reset a device", e.driver.Name())
+	}
+	_, err = within(ctx, s, repairLimit, e.driver.Name()+"/"+e.device.UUID+"/repair", func(ctx context.Context) (struct{}, error) { return struct{}{}, r.Reset(ctx, e.device.UUID) })
+	return err
+}
+
+// SelfTest tests a device. Invalid: its driver cannot.
+func (s *Set) SelfTest(ctx context.Context, id workload.DeviceID) error {
+	e, err := s.entry(id)
+	if err != nil {
+		return err
+	}
+	r, ok := e.driver.(Tester)
+	if !ok {
+		return workload.Errorf(workload.Invalid, "driver %s cannot test a device", e.driver.Name())
+	}
+	_, err = within(ctx, s, repairLimit, e.driver.Name()+"/"+e.device.UUID+"/repair", func(ctx context.Context) (struct{}, error) { return struct{}{}, r.SelfTest(ctx, e.device.UUID) })
+	return err
+}
+
+// Processes lists the processes on a device; false where its driver cannot
+// tell.
+func (s *Set) Processes(ctx context.Context, id workload.DeviceID) ([]int, bool) {
+	e, err := s.entry(id)
+	if err != nil {
+		return nil, false
+	}
+	t, ok := e.driver.(Tenants)
+	if !ok {
+		return nil, false
+	}
+	pids, err := bounded(ctx, s, e.driver.Name()+"/"+e.device.UUID, func(ctx context.Context) ([]int, error) { return t.Processes(ctx, e.device.UUID) })
+	return pids, err == nil
+}
+
+// Traits lists further facts for people; none where the driver has none.
+func (s *Set) Traits(ctx context.Context, id workload.DeviceID) []Trait {
+	e, err := s.entry(id)
+	if err != nil {
+		return nil
+	}
+	d, ok := e.driver.(Describer)
+	if !ok {
+		return nil
+	}
+	list, _ := bounded(ctx, s, e.driver.Name()+"/"+e.device.UUID, func(ctx context.Context) ([]Trait, error) { return d.Traits(ctx, e.device.UUID) })
+	return list
+}
+
 // Close closes every driver.
 func (s *Set) Close() error {
 	var first error
@@ -203,6 +293,10 @@ func (s *Set) Close() error {
 // bounded runs one call with a deadline that holds even where the call ignores
 // its context, as a call into a hung kernel driver does.
 func bounded[T any](ctx context.Context, s *Set, key string, call func(context.Context) (T, error)) (T, error) {
+	return within(ctx, s, s.limit, key, call)
+}
+
+func within[T any](ctx context.Context, s *Set, limit time.Duration, key string, call func(context.Context) (T, error)) (T, error) {
 	var zero T
 	s.mu.Lock()
 	if s.busy[key] {
@@ -211,7 +305,7 @@ func bounded[T any](ctx context.Context, s *Set, key string, call func(context.C
 	}
 	s.busy[key] = true
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	type result struct {
 		value T
 		err   error

@@ -56,6 +56,7 @@ func agentVerb(a *app) *cobra.Command {
 	f.StringVar(&token, "join-token", "", "join token for the first start; default SLUICE_JOIN_TOKEN")
 	f.StringArrayVar(&simulate, "sim", nil, "simulated devices, as COUNTxMODEL, such as '4xRTX 3080'; repeat for more")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.AddCommand(agentDevices(a))
 	return cmd
 }
 
@@ -94,5 +95,5 @@ func runAgent(ctx context.Context, conf agent.Config, token string) error {
 // realDrivers lists the drivers for hardware. What this program can drive can
 // be read here.
 func realDrivers() []device.Driver {
-	return []device.Driver{nvml.New()}
+	return []device.Driver{nvml.New(nvml.Config{})}
 }

@@ -144,7 +144,8 @@ func fakeGpus() []*sluicev1.Gpu {
 func fakeNodes() []*sluicev1.Node {
 	return []*sluicev1.Node{
 		{Id: "n07", Site: "bratsk-1", Hall: "tank", Rack: "r3", State: "ready", Sim: true, Version: "v0.1.0", Address: "10.0.0.7:7072", LastSeenMs: time.Now().UnixMilli() + 5000,
-			Devices: &sluicev1.DeviceCounts{Total: 3, Mining: 2, Training: 1, Trainable: 3}, Watts: 900},
+			Devices: &sluicev1.DeviceCounts{Total: 3, Mining: 2, Training: 1, Trainable: 3}, Watts: 900, Drivers: []*sluicev1.NodeDriver{
+				{Driver: "nvml", State: "mismatch", Text: "kernel driver and library differ", Next: "reboot when the node is empty"}, {Driver: "sim", State: "ok", Devices: 3}}},
 		{Id: "edge-1", Site: "bratsk-1", Hall: "air", Rack: "r1", State: "unknown", Version: "v0.1.0", Address: "10.0.0.9:7072",
 			Devices: &sluicev1.DeviceCounts{Total: 1, Other: 1, Trainable: 1}, Watts: -1},
 	}

@@ -39,6 +39,8 @@ var forbidden = []struct {
 		"a simulated cluster is a function of its seed"},
 	{"agent/reconcile", nil, []string{module + "scheduler", module + "proto", "math/rand", "os", "net", "sync"},
 		"the agent's step is pure, so that the simulator runs the same"},
+	{"agent/device/health", nil, []string{module + "agent", module + "proto", "math/rand", "os", "net", "sync"},
+		"what a fault means and what is done about it are tables and a function"},
 	{"scheduler", []string{"scheduler/replica"}, []string{"github.com/hashicorp/raft"},
 		"hashicorp/raft lives in scheduler/replica, so that upgrades and outages stay local"},
 	{"cmd", nil, []string{"github.com/hashicorp/raft"}, "hashicorp/raft lives in scheduler/replica"},

@@ -64,6 +64,18 @@ func nodeList(a *app) list[*sluicev1.Node] {
 	}
 }
 
+// driverWords says how a driver fares and what to do about it.
+func driverWords(driver, state string, devices int64, text, next string) string {
+	s := fmt.Sprintf("%s %s, %d devices", driver, state, devices)
+	if text != "" {
+		s += ": " + text
+	}
+	if next != "" && state != string(workload.DriverAbsent) {
+		s += "; " + next
+	}
+	return s
+}
+
 // ago shows how long ago an instant of the real clock was. A server's clock may
 // be a little ahead of ours.
 func (a *app) ago(ms int64) string {
@@ -112,6 +124,9 @@ func (a *app) nodeShow(ctx context.Context, id string) error {
 	d := node.GetDevices()
 	l.add("devices", "%d: %d training, %d mining, %d parked, %d other", d.GetTotal(), d.GetTraining(), d.GetMining(), d.GetParked(), d.GetOther())
 	l.add("power", "%s", watts(node.GetWatts()))
+	for _, s := range node.GetDrivers() {
+		l.add("driver", "%s", driverWords(s.GetDriver(), s.GetState(), s.GetDevices(), s.GetText(), s.GetNext()))
+	}
 	l.print()
 	fmt.Fprintln(a.out)
 	currency := gpus.GetCurrency()

@@ -434,7 +434,8 @@ type Hello struct {
 	Running []*Running             `protobuf:"bytes,10,rep,name=running,proto3" json:"running,omitempty"`
 	// instance is random per start of the agent process: two agents with one
 	// node name are told apart by it.
-	Instance      string `protobuf:"bytes,11,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance      string          `protobuf:"bytes,11,opt,name=instance,proto3" json:"instance,omitempty"`
+	Drivers       []*DriverStatus `protobuf:"bytes,20,rep,name=drivers,proto3" json:"drivers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,6 +547,91 @@ func (x *Hello) GetInstance() string {
 	return ""
 }
 
+func (x *Hello) GetDrivers() []*DriverStatus {
+	if x != nil {
+		return x.Drivers
+	}
+	return nil
+}
+
+// DriverStatus is how one driver of the node fares. One that failed is told,
+// and never looks like a node without devices.
+type DriverStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        string                 `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // ok | partial | absent | not-built | not-loaded | mismatch | denied | isolated | unresponsive | failed
+	Devices       int32                  `protobuf:"varint,3,opt,name=devices,proto3" json:"devices,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	Next          string                 `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"` // what a person may do
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DriverStatus) Reset() {
+	*x = DriverStatus{}
+	mi := &file_sluice_v1_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DriverStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DriverStatus) ProtoMessage() {}
+
+func (x *DriverStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DriverStatus.ProtoReflect.Descriptor instead.
+func (*DriverStatus) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DriverStatus) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *DriverStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DriverStatus) GetDevices() int32 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
+}
+
+func (x *DriverStatus) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *DriverStatus) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type Device struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -555,15 +641,17 @@ type Device struct {
 	Memory        int64                  `protobuf:"varint,5,opt,name=memory,proto3" json:"memory,omitempty"` // bytes
 	Driver        string                 `protobuf:"bytes,6,opt,name=driver,proto3" json:"driver,omitempty"`
 	Sim           bool                   `protobuf:"varint,7,opt,name=sim,proto3" json:"sim,omitempty"`
-	Health        string                 `protobuf:"bytes,8,opt,name=health,proto3" json:"health,omitempty"`
+	Health        string                 `protobuf:"bytes,8,opt,name=health,proto3" json:"health,omitempty"` // healthy | degraded | probation | failing | quarantined
 	Note          string                 `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
+	Code          string                 `protobuf:"bytes,20,opt,name=code,proto3" json:"code,omitempty"`       // names the fault behind the health
+	Foreign       string                 `protobuf:"bytes,21,opt,name=foreign,proto3" json:"foreign,omitempty"` // processes on the device that are not ours
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[5]
+	mi := &file_sluice_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -575,7 +663,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[5]
+	mi := &file_sluice_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -588,7 +676,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Device) GetId() string {
@@ -654,6 +742,20 @@ func (x *Device) GetNote() string {
 	return ""
 }
 
+func (x *Device) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Device) GetForeign() string {
+	if x != nil {
+		return x.Foreign
+	}
+	return ""
+}
+
 // Running is one live workload.
 type Running struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -671,7 +773,7 @@ type Running struct {
 
 func (x *Running) Reset() {
 	*x = Running{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[6]
+	mi := &file_sluice_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +785,7 @@ func (x *Running) String() string {
 func (*Running) ProtoMessage() {}
 
 func (x *Running) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[6]
+	mi := &file_sluice_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +798,7 @@ func (x *Running) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Running.ProtoReflect.Descriptor instead.
 func (*Running) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Running) GetDevices() []string {
@@ -760,13 +862,14 @@ type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Samples       []*Sample              `protobuf:"bytes,1,rep,name=samples,proto3" json:"samples,omitempty"`
 	Devices       []*Device              `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`
+	Drivers       []*DriverStatus        `protobuf:"bytes,10,rep,name=drivers,proto3" json:"drivers,omitempty"` // all of them, or none where nothing changed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[7]
+	mi := &file_sluice_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +881,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[7]
+	mi := &file_sluice_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +894,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Report) GetSamples() []*Sample {
@@ -804,6 +907,13 @@ func (x *Report) GetSamples() []*Sample {
 func (x *Report) GetDevices() []*Device {
 	if x != nil {
 		return x.Devices
+	}
+	return nil
+}
+
+func (x *Report) GetDrivers() []*DriverStatus {
+	if x != nil {
+		return x.Drivers
 	}
 	return nil
 }
@@ -828,7 +938,7 @@ type Sample struct {
 
 func (x *Sample) Reset() {
 	*x = Sample{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[8]
+	mi := &file_sluice_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +950,7 @@ func (x *Sample) String() string {
 func (*Sample) ProtoMessage() {}
 
 func (x *Sample) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[8]
+	mi := &file_sluice_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +963,7 @@ func (x *Sample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sample.ProtoReflect.Descriptor instead.
 func (*Sample) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Sample) GetDevice() string {
@@ -957,7 +1067,7 @@ type WorkloadEvent struct {
 
 func (x *WorkloadEvent) Reset() {
 	*x = WorkloadEvent{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[9]
+	mi := &file_sluice_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1079,7 @@ func (x *WorkloadEvent) String() string {
 func (*WorkloadEvent) ProtoMessage() {}
 
 func (x *WorkloadEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[9]
+	mi := &file_sluice_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1092,7 @@ func (x *WorkloadEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadEvent.ProtoReflect.Descriptor instead.
 func (*WorkloadEvent) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WorkloadEvent) GetSeq() uint64 {
@@ -1088,7 +1198,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[10]
+	mi := &file_sluice_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1210,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[10]
+	mi := &file_sluice_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1223,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Heartbeat) GetSeq() uint64 {
@@ -1140,7 +1250,7 @@ type HeartbeatAck struct {
 
 func (x *HeartbeatAck) Reset() {
 	*x = HeartbeatAck{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[11]
+	mi := &file_sluice_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1262,7 @@ func (x *HeartbeatAck) String() string {
 func (*HeartbeatAck) ProtoMessage() {}
 
 func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[11]
+	mi := &file_sluice_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1275,7 @@ func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatAck.ProtoReflect.Descriptor instead.
 func (*HeartbeatAck) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HeartbeatAck) GetSeq() uint64 {
@@ -1191,7 +1301,7 @@ type EventAck struct {
 
 func (x *EventAck) Reset() {
 	*x = EventAck{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[12]
+	mi := &file_sluice_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1313,7 @@ func (x *EventAck) String() string {
 func (*EventAck) ProtoMessage() {}
 
 func (x *EventAck) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[12]
+	mi := &file_sluice_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1326,7 @@ func (x *EventAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventAck.ProtoReflect.Descriptor instead.
 func (*EventAck) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EventAck) GetSeq() uint64 {
@@ -1238,7 +1348,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[13]
+	mi := &file_sluice_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1360,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[13]
+	mi := &file_sluice_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1373,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Welcome) GetServer() string {
@@ -1305,7 +1415,7 @@ type SignedPlan struct {
 
 func (x *SignedPlan) Reset() {
 	*x = SignedPlan{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[14]
+	mi := &file_sluice_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1427,7 @@ func (x *SignedPlan) String() string {
 func (*SignedPlan) ProtoMessage() {}
 
 func (x *SignedPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[14]
+	mi := &file_sluice_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1440,7 @@ func (x *SignedPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedPlan.ProtoReflect.Descriptor instead.
 func (*SignedPlan) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SignedPlan) GetBody() []byte {
@@ -1356,7 +1466,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[15]
+	mi := &file_sluice_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1478,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[15]
+	mi := &file_sluice_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1491,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Redirect) GetLeader() string {
@@ -1405,7 +1515,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[16]
+	mi := &file_sluice_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1527,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[16]
+	mi := &file_sluice_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1540,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogRequest) GetId() uint64 {
@@ -1488,7 +1598,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_sluice_v1_agent_proto_msgTypes[17]
+	mi := &file_sluice_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1610,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_agent_proto_msgTypes[17]
+	mi := &file_sluice_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1623,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_sluice_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogChunk) GetId() uint64 {
@@ -1578,7 +1688,7 @@ const file_sluice_v1_agent_proto_rawDesc = "" +
 	"\x05event\x18\x04 \x01(\v2\x13.sluice.v1.EventAckH\x00R\x05event\x12)\n" +
 	"\x03log\x18\x05 \x01(\v2\x15.sluice.v1.LogRequestH\x00R\x03log\x121\n" +
 	"\bredirect\x18\x06 \x01(\v2\x13.sluice.v1.RedirectH\x00R\bredirectB\x06\n" +
-	"\x04body\"\xad\x02\n" +
+	"\x04body\"\xe0\x02\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x18\n" +
@@ -1591,7 +1701,14 @@ const file_sluice_v1_agent_proto_rawDesc = "" +
 	"\adevices\x18\t \x03(\v2\x11.sluice.v1.DeviceR\adevices\x12,\n" +
 	"\arunning\x18\n" +
 	" \x03(\v2\x12.sluice.v1.RunningR\arunning\x12\x1a\n" +
-	"\binstance\x18\v \x01(\tR\binstance\"\xc4\x01\n" +
+	"\binstance\x18\v \x01(\tR\binstance\x121\n" +
+	"\adrivers\x18\x14 \x03(\v2\x17.sluice.v1.DriverStatusR\adrivers\"~\n" +
+	"\fDriverStatus\x12\x16\n" +
+	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\adevices\x18\x03 \x01(\x05R\adevices\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x12\n" +
+	"\x04next\x18\x05 \x01(\tR\x04next\"\xf2\x01\n" +
 	"\x06Device\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x12\n" +
@@ -1601,7 +1718,9 @@ const file_sluice_v1_agent_proto_rawDesc = "" +
 	"\x06driver\x18\x06 \x01(\tR\x06driver\x12\x10\n" +
 	"\x03sim\x18\a \x01(\bR\x03sim\x12\x16\n" +
 	"\x06health\x18\b \x01(\tR\x06health\x12\x12\n" +
-	"\x04note\x18\t \x01(\tR\x04note\"\xc4\x01\n" +
+	"\x04note\x18\t \x01(\tR\x04note\x12\x12\n" +
+	"\x04code\x18\x14 \x01(\tR\x04code\x12\x18\n" +
+	"\aforeign\x18\x15 \x01(\tR\aforeign\"\xc4\x01\n" +
 	"\aRunning\x12\x18\n" +
 	"\adevices\x18\x01 \x03(\tR\adevices\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -1611,10 +1730,12 @@ const file_sluice_v1_agent_proto_rawDesc = "" +
 	"\aattempt\x18\x06 \x01(\x05R\aattempt\x12\x10\n" +
 	"\x03pid\x18\a \x01(\x03R\x03pid\x12\x1f\n" +
 	"\vstart_ticks\x18\b \x01(\x04R\n" +
-	"startTicks\"b\n" +
+	"startTicks\"\x95\x01\n" +
 	"\x06Report\x12+\n" +
 	"\asamples\x18\x01 \x03(\v2\x11.sluice.v1.SampleR\asamples\x12+\n" +
-	"\adevices\x18\x02 \x03(\v2\x11.sluice.v1.DeviceR\adevices\"\xbf\x02\n" +
+	"\adevices\x18\x02 \x03(\v2\x11.sluice.v1.DeviceR\adevices\x121\n" +
+	"\adrivers\x18\n" +
+	" \x03(\v2\x17.sluice.v1.DriverStatusR\adrivers\"\xbf\x02\n" +
 	"\x06Sample\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x14\n" +
@@ -1694,52 +1815,55 @@ func file_sluice_v1_agent_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_agent_proto_rawDescData
 }
 
-var file_sluice_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_sluice_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sluice_v1_agent_proto_goTypes = []any{
 	(*EnrollRequest)(nil),  // 0: sluice.v1.EnrollRequest
 	(*EnrollResponse)(nil), // 1: sluice.v1.EnrollResponse
 	(*AgentMessage)(nil),   // 2: sluice.v1.AgentMessage
 	(*ServerMessage)(nil),  // 3: sluice.v1.ServerMessage
 	(*Hello)(nil),          // 4: sluice.v1.Hello
-	(*Device)(nil),         // 5: sluice.v1.Device
-	(*Running)(nil),        // 6: sluice.v1.Running
-	(*Report)(nil),         // 7: sluice.v1.Report
-	(*Sample)(nil),         // 8: sluice.v1.Sample
-	(*WorkloadEvent)(nil),  // 9: sluice.v1.WorkloadEvent
-	(*Heartbeat)(nil),      // 10: sluice.v1.Heartbeat
-	(*HeartbeatAck)(nil),   // 11: sluice.v1.HeartbeatAck
-	(*EventAck)(nil),       // 12: sluice.v1.EventAck
-	(*Welcome)(nil),        // 13: sluice.v1.Welcome
-	(*SignedPlan)(nil),     // 14: sluice.v1.SignedPlan
-	(*Redirect)(nil),       // 15: sluice.v1.Redirect
-	(*LogRequest)(nil),     // 16: sluice.v1.LogRequest
-	(*LogChunk)(nil),       // 17: sluice.v1.LogChunk
+	(*DriverStatus)(nil),   // 5: sluice.v1.DriverStatus
+	(*Device)(nil),         // 6: sluice.v1.Device
+	(*Running)(nil),        // 7: sluice.v1.Running
+	(*Report)(nil),         // 8: sluice.v1.Report
+	(*Sample)(nil),         // 9: sluice.v1.Sample
+	(*WorkloadEvent)(nil),  // 10: sluice.v1.WorkloadEvent
+	(*Heartbeat)(nil),      // 11: sluice.v1.Heartbeat
+	(*HeartbeatAck)(nil),   // 12: sluice.v1.HeartbeatAck
+	(*EventAck)(nil),       // 13: sluice.v1.EventAck
+	(*Welcome)(nil),        // 14: sluice.v1.Welcome
+	(*SignedPlan)(nil),     // 15: sluice.v1.SignedPlan
+	(*Redirect)(nil),       // 16: sluice.v1.Redirect
+	(*LogRequest)(nil),     // 17: sluice.v1.LogRequest
+	(*LogChunk)(nil),       // 18: sluice.v1.LogChunk
 }
 var file_sluice_v1_agent_proto_depIdxs = []int32{
 	4,  // 0: sluice.v1.AgentMessage.hello:type_name -> sluice.v1.Hello
-	7,  // 1: sluice.v1.AgentMessage.report:type_name -> sluice.v1.Report
-	9,  // 2: sluice.v1.AgentMessage.event:type_name -> sluice.v1.WorkloadEvent
-	10, // 3: sluice.v1.AgentMessage.heartbeat:type_name -> sluice.v1.Heartbeat
-	17, // 4: sluice.v1.AgentMessage.log:type_name -> sluice.v1.LogChunk
-	13, // 5: sluice.v1.ServerMessage.welcome:type_name -> sluice.v1.Welcome
-	14, // 6: sluice.v1.ServerMessage.plan:type_name -> sluice.v1.SignedPlan
-	11, // 7: sluice.v1.ServerMessage.heartbeat:type_name -> sluice.v1.HeartbeatAck
-	12, // 8: sluice.v1.ServerMessage.event:type_name -> sluice.v1.EventAck
-	16, // 9: sluice.v1.ServerMessage.log:type_name -> sluice.v1.LogRequest
-	15, // 10: sluice.v1.ServerMessage.redirect:type_name -> sluice.v1.Redirect
-	5,  // 11: sluice.v1.Hello.devices:type_name -> sluice.v1.Device
-	6,  // 12: sluice.v1.Hello.running:type_name -> sluice.v1.Running
-	8,  // 13: sluice.v1.Report.samples:type_name -> sluice.v1.Sample
-	5,  // 14: sluice.v1.Report.devices:type_name -> sluice.v1.Device
-	0,  // 15: sluice.v1.AgentService.Enroll:input_type -> sluice.v1.EnrollRequest
-	2,  // 16: sluice.v1.AgentService.Session:input_type -> sluice.v1.AgentMessage
-	1,  // 17: sluice.v1.AgentService.Enroll:output_type -> sluice.v1.EnrollResponse
-	3,  // 18: sluice.v1.AgentService.Session:output_type -> sluice.v1.ServerMessage
-	17, // [17:19] is the sub-list for method output_type
-	15, // [15:17] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	8,  // 1: sluice.v1.AgentMessage.report:type_name -> sluice.v1.Report
+	10, // 2: sluice.v1.AgentMessage.event:type_name -> sluice.v1.WorkloadEvent
+	11, // 3: sluice.v1.AgentMessage.heartbeat:type_name -> sluice.v1.Heartbeat
+	18, // 4: sluice.v1.AgentMessage.log:type_name -> sluice.v1.LogChunk
+	14, // 5: sluice.v1.ServerMessage.welcome:type_name -> sluice.v1.Welcome
+	15, // 6: sluice.v1.ServerMessage.plan:type_name -> sluice.v1.SignedPlan
+	12, // 7: sluice.v1.ServerMessage.heartbeat:type_name -> sluice.v1.HeartbeatAck
+	13, // 8: sluice.v1.ServerMessage.event:type_name -> sluice.v1.EventAck
+	17, // 9: sluice.v1.ServerMessage.log:type_name -> sluice.v1.LogRequest
+	16, // 10: sluice.v1.ServerMessage.redirect:type_name -> sluice.v1.Redirect
+	6,  // 11: sluice.v1.Hello.devices:type_name -> sluice.v1.Device
+	7,  // 12: sluice.v1.Hello.running:type_name -> sluice.v1.Running
+	5,  // 13: sluice.v1.Hello.drivers:type_name -> sluice.v1.DriverStatus
+	9,  // 14: sluice.v1.Report.samples:type_name -> sluice.v1.Sample
+	6,  // 15: sluice.v1.Report.devices:type_name -> sluice.v1.Device
+	5,  // 16: sluice.v1.Report.drivers:type_name -> sluice.v1.DriverStatus
+	0,  // 17: sluice.v1.AgentService.Enroll:input_type -> sluice.v1.EnrollRequest
+	2,  // 18: sluice.v1.AgentService.Session:input_type -> sluice.v1.AgentMessage
+	1,  // 19: sluice.v1.AgentService.Enroll:output_type -> sluice.v1.EnrollResponse
+	3,  // 20: sluice.v1.AgentService.Session:output_type -> sluice.v1.ServerMessage
+	19, // [19:21] is the sub-list for method output_type
+	17, // [17:19] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_agent_proto_init() }
@@ -1768,7 +1892,7 @@ func file_sluice_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_agent_proto_rawDesc), len(file_sluice_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

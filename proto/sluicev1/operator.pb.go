@@ -1218,6 +1218,7 @@ type Node struct {
 	LastSeenMs    int64                  `protobuf:"varint,9,opt,name=last_seen_ms,json=lastSeenMs,proto3" json:"last_seen_ms,omitempty"` // real clock; 0 = not since this server leads
 	Devices       *DeviceCounts          `protobuf:"bytes,10,opt,name=devices,proto3" json:"devices,omitempty"`
 	Watts         int64                  `protobuf:"varint,11,opt,name=watts,proto3" json:"watts,omitempty"`
+	Drivers       []*NodeDriver          `protobuf:"bytes,30,rep,name=drivers,proto3" json:"drivers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1329,6 +1330,90 @@ func (x *Node) GetWatts() int64 {
 	return 0
 }
 
+func (x *Node) GetDrivers() []*NodeDriver {
+	if x != nil {
+		return x.Drivers
+	}
+	return nil
+}
+
+// NodeDriver is how one driver of the node fares.
+type NodeDriver struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Driver        string                 `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // ok | partial | absent | not-built | not-loaded | mismatch | denied | isolated | unresponsive | failed
+	Devices       int64                  `protobuf:"varint,3,opt,name=devices,proto3" json:"devices,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	Next          string                 `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"` // what a person may do
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeDriver) Reset() {
+	*x = NodeDriver{}
+	mi := &file_sluice_v1_operator_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeDriver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeDriver) ProtoMessage() {}
+
+func (x *NodeDriver) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_operator_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeDriver.ProtoReflect.Descriptor instead.
+func (*NodeDriver) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NodeDriver) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *NodeDriver) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *NodeDriver) GetDevices() int64 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
+}
+
+func (x *NodeDriver) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *NodeDriver) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type ListGpusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1338,7 +1423,7 @@ type ListGpusRequest struct {
 
 func (x *ListGpusRequest) Reset() {
 	*x = ListGpusRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[16]
+	mi := &file_sluice_v1_operator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1435,7 @@ func (x *ListGpusRequest) String() string {
 func (*ListGpusRequest) ProtoMessage() {}
 
 func (x *ListGpusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[16]
+	mi := &file_sluice_v1_operator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1448,7 @@ func (x *ListGpusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGpusRequest.ProtoReflect.Descriptor instead.
 func (*ListGpusRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListGpusRequest) GetNode() string {
@@ -1383,7 +1468,7 @@ type ListGpusResponse struct {
 
 func (x *ListGpusResponse) Reset() {
 	*x = ListGpusResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[17]
+	mi := &file_sluice_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1480,7 @@ func (x *ListGpusResponse) String() string {
 func (*ListGpusResponse) ProtoMessage() {}
 
 func (x *ListGpusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[17]
+	mi := &file_sluice_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1493,7 @@ func (x *ListGpusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGpusResponse.ProtoReflect.Descriptor instead.
 func (*ListGpusResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListGpusResponse) GetGpus() []*Gpu {
@@ -1458,13 +1543,15 @@ type Gpu struct {
 	ProcessHashrate   int64                  `protobuf:"varint,28,opt,name=process_hashrate,json=processHashrate,proto3" json:"process_hashrate,omitempty"`
 	Pid               int64                  `protobuf:"varint,29,opt,name=pid,proto3" json:"pid,omitempty"`
 	Option            string                 `protobuf:"bytes,30,opt,name=option,proto3" json:"option,omitempty"`
+	HealthCode        string                 `protobuf:"bytes,40,opt,name=health_code,json=healthCode,proto3" json:"health_code,omitempty"` // names the fault behind the health
+	Foreign           string                 `protobuf:"bytes,41,opt,name=foreign,proto3" json:"foreign,omitempty"`                         // processes on the device that are not ours
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Gpu) Reset() {
 	*x = Gpu{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[18]
+	mi := &file_sluice_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1563,7 @@ func (x *Gpu) String() string {
 func (*Gpu) ProtoMessage() {}
 
 func (x *Gpu) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[18]
+	mi := &file_sluice_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1576,7 @@ func (x *Gpu) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gpu.ProtoReflect.Descriptor instead.
 func (*Gpu) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{18}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Gpu) GetId() string {
@@ -1702,6 +1789,20 @@ func (x *Gpu) GetOption() string {
 	return ""
 }
 
+func (x *Gpu) GetHealthCode() string {
+	if x != nil {
+		return x.HealthCode
+	}
+	return ""
+}
+
+func (x *Gpu) GetForeign() string {
+	if x != nil {
+		return x.Foreign
+	}
+	return ""
+}
+
 type SubmitJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// document is a Job, YAML or JSON, exactly as written.
@@ -1715,7 +1816,7 @@ type SubmitJobRequest struct {
 
 func (x *SubmitJobRequest) Reset() {
 	*x = SubmitJobRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[19]
+	mi := &file_sluice_v1_operator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1828,7 @@ func (x *SubmitJobRequest) String() string {
 func (*SubmitJobRequest) ProtoMessage() {}
 
 func (x *SubmitJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[19]
+	mi := &file_sluice_v1_operator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1841,7 @@ func (x *SubmitJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitJobRequest.ProtoReflect.Descriptor instead.
 func (*SubmitJobRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{19}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SubmitJobRequest) GetDocument() string {
@@ -1782,7 +1883,7 @@ type SubmitJobResponse struct {
 
 func (x *SubmitJobResponse) Reset() {
 	*x = SubmitJobResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[20]
+	mi := &file_sluice_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1895,7 @@ func (x *SubmitJobResponse) String() string {
 func (*SubmitJobResponse) ProtoMessage() {}
 
 func (x *SubmitJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[20]
+	mi := &file_sluice_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1908,7 @@ func (x *SubmitJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitJobResponse.ProtoReflect.Descriptor instead.
 func (*SubmitJobResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SubmitJobResponse) GetId() string {
@@ -1840,7 +1941,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[21]
+	mi := &file_sluice_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +1953,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[21]
+	mi := &file_sluice_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +1966,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListJobsRequest) GetAll() bool {
@@ -1885,7 +1986,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[22]
+	mi := &file_sluice_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +1998,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[22]
+	mi := &file_sluice_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +2011,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{22}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -1936,7 +2037,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[23]
+	mi := &file_sluice_v1_operator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2049,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[23]
+	mi := &file_sluice_v1_operator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2062,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{23}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetJobRequest) GetId() string {
@@ -1981,7 +2082,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[24]
+	mi := &file_sluice_v1_operator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2094,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[24]
+	mi := &file_sluice_v1_operator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2107,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{24}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelJobRequest) GetId() string {
@@ -2048,7 +2149,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[25]
+	mi := &file_sluice_v1_operator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2161,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[25]
+	mi := &file_sluice_v1_operator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2174,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{25}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Job) GetId() string {
@@ -2211,7 +2312,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[26]
+	mi := &file_sluice_v1_operator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2324,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[26]
+	mi := &file_sluice_v1_operator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2337,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{26}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -2306,7 +2407,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[27]
+	mi := &file_sluice_v1_operator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +2419,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[27]
+	mi := &file_sluice_v1_operator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +2432,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{27}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Progress) GetStep() int64 {
@@ -2367,7 +2468,7 @@ type JobLogsRequest struct {
 
 func (x *JobLogsRequest) Reset() {
 	*x = JobLogsRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[28]
+	mi := &file_sluice_v1_operator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2480,7 @@ func (x *JobLogsRequest) String() string {
 func (*JobLogsRequest) ProtoMessage() {}
 
 func (x *JobLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[28]
+	mi := &file_sluice_v1_operator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2493,7 @@ func (x *JobLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobLogsRequest.ProtoReflect.Descriptor instead.
 func (*JobLogsRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{28}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JobLogsRequest) GetId() string {
@@ -2433,7 +2534,7 @@ type JobLogsResponse struct {
 
 func (x *JobLogsResponse) Reset() {
 	*x = JobLogsResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[29]
+	mi := &file_sluice_v1_operator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2546,7 @@ func (x *JobLogsResponse) String() string {
 func (*JobLogsResponse) ProtoMessage() {}
 
 func (x *JobLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[29]
+	mi := &file_sluice_v1_operator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2559,7 @@ func (x *JobLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobLogsResponse.ProtoReflect.Descriptor instead.
 func (*JobLogsResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{29}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JobLogsResponse) GetData() []byte {
@@ -2484,7 +2585,7 @@ type ExplainGpuRequest struct {
 
 func (x *ExplainGpuRequest) Reset() {
 	*x = ExplainGpuRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[30]
+	mi := &file_sluice_v1_operator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2496,7 +2597,7 @@ func (x *ExplainGpuRequest) String() string {
 func (*ExplainGpuRequest) ProtoMessage() {}
 
 func (x *ExplainGpuRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[30]
+	mi := &file_sluice_v1_operator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2509,7 +2610,7 @@ func (x *ExplainGpuRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainGpuRequest.ProtoReflect.Descriptor instead.
 func (*ExplainGpuRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{30}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExplainGpuRequest) GetId() string {
@@ -2540,7 +2641,7 @@ type GpuExplanation struct {
 
 func (x *GpuExplanation) Reset() {
 	*x = GpuExplanation{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[31]
+	mi := &file_sluice_v1_operator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2653,7 @@ func (x *GpuExplanation) String() string {
 func (*GpuExplanation) ProtoMessage() {}
 
 func (x *GpuExplanation) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[31]
+	mi := &file_sluice_v1_operator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2666,7 @@ func (x *GpuExplanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GpuExplanation.ProtoReflect.Descriptor instead.
 func (*GpuExplanation) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{31}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GpuExplanation) GetGpu() *Gpu {
@@ -2668,7 +2769,7 @@ type Breakdown struct {
 
 func (x *Breakdown) Reset() {
 	*x = Breakdown{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[32]
+	mi := &file_sluice_v1_operator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +2781,7 @@ func (x *Breakdown) String() string {
 func (*Breakdown) ProtoMessage() {}
 
 func (x *Breakdown) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[32]
+	mi := &file_sluice_v1_operator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +2794,7 @@ func (x *Breakdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breakdown.ProtoReflect.Descriptor instead.
 func (*Breakdown) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{32}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Breakdown) GetGross() int64 {
@@ -2767,7 +2868,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[33]
+	mi := &file_sluice_v1_operator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +2880,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[33]
+	mi := &file_sluice_v1_operator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +2893,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{33}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Alternative) GetUse() string {
@@ -2853,7 +2954,7 @@ type ExplainJobRequest struct {
 
 func (x *ExplainJobRequest) Reset() {
 	*x = ExplainJobRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[34]
+	mi := &file_sluice_v1_operator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2966,7 @@ func (x *ExplainJobRequest) String() string {
 func (*ExplainJobRequest) ProtoMessage() {}
 
 func (x *ExplainJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[34]
+	mi := &file_sluice_v1_operator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2979,7 @@ func (x *ExplainJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainJobRequest.ProtoReflect.Descriptor instead.
 func (*ExplainJobRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{34}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExplainJobRequest) GetId() string {
@@ -2903,7 +3004,7 @@ type JobExplanation struct {
 
 func (x *JobExplanation) Reset() {
 	*x = JobExplanation{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[35]
+	mi := &file_sluice_v1_operator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2915,7 +3016,7 @@ func (x *JobExplanation) String() string {
 func (*JobExplanation) ProtoMessage() {}
 
 func (x *JobExplanation) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[35]
+	mi := &file_sluice_v1_operator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2928,7 +3029,7 @@ func (x *JobExplanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobExplanation.ProtoReflect.Descriptor instead.
 func (*JobExplanation) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{35}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *JobExplanation) GetJob() *Job {
@@ -2990,7 +3091,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[36]
+	mi := &file_sluice_v1_operator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +3103,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[36]
+	mi := &file_sluice_v1_operator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +3116,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{36}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPoliciesRequest) GetKind() string {
@@ -3043,7 +3144,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[37]
+	mi := &file_sluice_v1_operator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3156,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[37]
+	mi := &file_sluice_v1_operator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3169,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{37}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
@@ -3104,7 +3205,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[38]
+	mi := &file_sluice_v1_operator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3217,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[38]
+	mi := &file_sluice_v1_operator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3230,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{38}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Policy) GetKind() string {
@@ -3171,7 +3272,7 @@ type PlanPolicyRequest struct {
 
 func (x *PlanPolicyRequest) Reset() {
 	*x = PlanPolicyRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[39]
+	mi := &file_sluice_v1_operator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3284,7 @@ func (x *PlanPolicyRequest) String() string {
 func (*PlanPolicyRequest) ProtoMessage() {}
 
 func (x *PlanPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[39]
+	mi := &file_sluice_v1_operator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3297,7 @@ func (x *PlanPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPolicyRequest.ProtoReflect.Descriptor instead.
 func (*PlanPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{39}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PlanPolicyRequest) GetDocument() string {
@@ -3233,7 +3334,7 @@ type ApplyPolicyRequest struct {
 
 func (x *ApplyPolicyRequest) Reset() {
 	*x = ApplyPolicyRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[40]
+	mi := &file_sluice_v1_operator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3346,7 @@ func (x *ApplyPolicyRequest) String() string {
 func (*ApplyPolicyRequest) ProtoMessage() {}
 
 func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[40]
+	mi := &file_sluice_v1_operator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3359,7 @@ func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{40}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ApplyPolicyRequest) GetDocument() string {
@@ -3308,7 +3409,7 @@ type ApplyPolicyResponse struct {
 
 func (x *ApplyPolicyResponse) Reset() {
 	*x = ApplyPolicyResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[41]
+	mi := &file_sluice_v1_operator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3421,7 @@ func (x *ApplyPolicyResponse) String() string {
 func (*ApplyPolicyResponse) ProtoMessage() {}
 
 func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[41]
+	mi := &file_sluice_v1_operator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3434,7 @@ func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{41}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ApplyPolicyResponse) GetRevision() int64 {
@@ -3369,7 +3470,7 @@ type PolicyChange struct {
 
 func (x *PolicyChange) Reset() {
 	*x = PolicyChange{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[42]
+	mi := &file_sluice_v1_operator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3482,7 @@ func (x *PolicyChange) String() string {
 func (*PolicyChange) ProtoMessage() {}
 
 func (x *PolicyChange) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[42]
+	mi := &file_sluice_v1_operator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3495,7 @@ func (x *PolicyChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyChange.ProtoReflect.Descriptor instead.
 func (*PolicyChange) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{42}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PolicyChange) GetKind() string {
@@ -3446,7 +3547,7 @@ type PolicyPlan struct {
 
 func (x *PolicyPlan) Reset() {
 	*x = PolicyPlan{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[43]
+	mi := &file_sluice_v1_operator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3458,7 +3559,7 @@ func (x *PolicyPlan) String() string {
 func (*PolicyPlan) ProtoMessage() {}
 
 func (x *PolicyPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[43]
+	mi := &file_sluice_v1_operator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3471,7 +3572,7 @@ func (x *PolicyPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyPlan.ProtoReflect.Descriptor instead.
 func (*PolicyPlan) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{43}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PolicyPlan) GetCheckIndex() int64 {
@@ -3577,7 +3678,7 @@ type PlannedMove struct {
 
 func (x *PlannedMove) Reset() {
 	*x = PlannedMove{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[44]
+	mi := &file_sluice_v1_operator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3690,7 @@ func (x *PlannedMove) String() string {
 func (*PlannedMove) ProtoMessage() {}
 
 func (x *PlannedMove) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[44]
+	mi := &file_sluice_v1_operator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3703,7 @@ func (x *PlannedMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedMove.ProtoReflect.Descriptor instead.
 func (*PlannedMove) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{44}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PlannedMove) GetDevices() int64 {
@@ -3642,7 +3743,7 @@ type GetTimelineRequest struct {
 
 func (x *GetTimelineRequest) Reset() {
 	*x = GetTimelineRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[45]
+	mi := &file_sluice_v1_operator_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3654,7 +3755,7 @@ func (x *GetTimelineRequest) String() string {
 func (*GetTimelineRequest) ProtoMessage() {}
 
 func (x *GetTimelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[45]
+	mi := &file_sluice_v1_operator_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3667,7 +3768,7 @@ func (x *GetTimelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTimelineRequest.ProtoReflect.Descriptor instead.
 func (*GetTimelineRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{45}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetTimelineRequest) GetHours() int64 {
@@ -3690,7 +3791,7 @@ type Timeline struct {
 
 func (x *Timeline) Reset() {
 	*x = Timeline{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[46]
+	mi := &file_sluice_v1_operator_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3702,7 +3803,7 @@ func (x *Timeline) String() string {
 func (*Timeline) ProtoMessage() {}
 
 func (x *Timeline) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[46]
+	mi := &file_sluice_v1_operator_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3715,7 +3816,7 @@ func (x *Timeline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeline.ProtoReflect.Descriptor instead.
 func (*Timeline) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{46}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Timeline) GetFromMs() int64 {
@@ -3763,7 +3864,7 @@ type DeviceTimeline struct {
 
 func (x *DeviceTimeline) Reset() {
 	*x = DeviceTimeline{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[47]
+	mi := &file_sluice_v1_operator_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3775,7 +3876,7 @@ func (x *DeviceTimeline) String() string {
 func (*DeviceTimeline) ProtoMessage() {}
 
 func (x *DeviceTimeline) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[47]
+	mi := &file_sluice_v1_operator_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3788,7 +3889,7 @@ func (x *DeviceTimeline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceTimeline.ProtoReflect.Descriptor instead.
 func (*DeviceTimeline) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{47}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DeviceTimeline) GetId() string {
@@ -3825,7 +3926,7 @@ type Interval struct {
 
 func (x *Interval) Reset() {
 	*x = Interval{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[48]
+	mi := &file_sluice_v1_operator_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3837,7 +3938,7 @@ func (x *Interval) String() string {
 func (*Interval) ProtoMessage() {}
 
 func (x *Interval) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[48]
+	mi := &file_sluice_v1_operator_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3850,7 +3951,7 @@ func (x *Interval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interval.ProtoReflect.Descriptor instead.
 func (*Interval) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{48}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Interval) GetFromMs() int64 {
@@ -3935,7 +4036,7 @@ type PriceStep struct {
 
 func (x *PriceStep) Reset() {
 	*x = PriceStep{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[49]
+	mi := &file_sluice_v1_operator_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +4048,7 @@ func (x *PriceStep) String() string {
 func (*PriceStep) ProtoMessage() {}
 
 func (x *PriceStep) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[49]
+	mi := &file_sluice_v1_operator_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +4061,7 @@ func (x *PriceStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceStep.ProtoReflect.Descriptor instead.
 func (*PriceStep) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{49}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PriceStep) GetAtMs() int64 {
@@ -4000,7 +4101,7 @@ type GetMoneyRequest struct {
 
 func (x *GetMoneyRequest) Reset() {
 	*x = GetMoneyRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[50]
+	mi := &file_sluice_v1_operator_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4113,7 @@ func (x *GetMoneyRequest) String() string {
 func (*GetMoneyRequest) ProtoMessage() {}
 
 func (x *GetMoneyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[50]
+	mi := &file_sluice_v1_operator_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4126,7 @@ func (x *GetMoneyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMoneyRequest.ProtoReflect.Descriptor instead.
 func (*GetMoneyRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{50}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetMoneyRequest) GetHours() int64 {
@@ -4046,7 +4147,7 @@ type Money struct {
 
 func (x *Money) Reset() {
 	*x = Money{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[51]
+	mi := &file_sluice_v1_operator_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4159,7 @@ func (x *Money) String() string {
 func (*Money) ProtoMessage() {}
 
 func (x *Money) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[51]
+	mi := &file_sluice_v1_operator_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4172,7 @@ func (x *Money) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Money.ProtoReflect.Descriptor instead.
 func (*Money) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{51}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Money) GetPoints() []*MoneyPoint {
@@ -4114,7 +4215,7 @@ type MoneyPoint struct {
 
 func (x *MoneyPoint) Reset() {
 	*x = MoneyPoint{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[52]
+	mi := &file_sluice_v1_operator_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4227,7 @@ func (x *MoneyPoint) String() string {
 func (*MoneyPoint) ProtoMessage() {}
 
 func (x *MoneyPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[52]
+	mi := &file_sluice_v1_operator_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4240,7 @@ func (x *MoneyPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoneyPoint.ProtoReflect.Descriptor instead.
 func (*MoneyPoint) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{52}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *MoneyPoint) GetAtMs() int64 {
@@ -4220,7 +4321,7 @@ type MoneyTotals struct {
 
 func (x *MoneyTotals) Reset() {
 	*x = MoneyTotals{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[53]
+	mi := &file_sluice_v1_operator_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4232,7 +4333,7 @@ func (x *MoneyTotals) String() string {
 func (*MoneyTotals) ProtoMessage() {}
 
 func (x *MoneyTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[53]
+	mi := &file_sluice_v1_operator_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4245,7 +4346,7 @@ func (x *MoneyTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoneyTotals.ProtoReflect.Descriptor instead.
 func (*MoneyTotals) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{53}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *MoneyTotals) GetRevenue() int64 {
@@ -4305,7 +4406,7 @@ type VerifyLedgerRequest struct {
 
 func (x *VerifyLedgerRequest) Reset() {
 	*x = VerifyLedgerRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[54]
+	mi := &file_sluice_v1_operator_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4317,7 +4418,7 @@ func (x *VerifyLedgerRequest) String() string {
 func (*VerifyLedgerRequest) ProtoMessage() {}
 
 func (x *VerifyLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[54]
+	mi := &file_sluice_v1_operator_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4330,7 +4431,7 @@ func (x *VerifyLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLedgerRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{54}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{55}
 }
 
 type LedgerVerification struct {
@@ -4348,7 +4449,7 @@ type LedgerVerification struct {
 
 func (x *LedgerVerification) Reset() {
 	*x = LedgerVerification{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[55]
+	mi := &file_sluice_v1_operator_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4360,7 +4461,7 @@ func (x *LedgerVerification) String() string {
 func (*LedgerVerification) ProtoMessage() {}
 
 func (x *LedgerVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[55]
+	mi := &file_sluice_v1_operator_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4373,7 +4474,7 @@ func (x *LedgerVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerVerification.ProtoReflect.Descriptor instead.
 func (*LedgerVerification) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{55}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *LedgerVerification) GetOk() bool {
@@ -4437,7 +4538,7 @@ type IssueTokenRequest struct {
 
 func (x *IssueTokenRequest) Reset() {
 	*x = IssueTokenRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[56]
+	mi := &file_sluice_v1_operator_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4449,7 +4550,7 @@ func (x *IssueTokenRequest) String() string {
 func (*IssueTokenRequest) ProtoMessage() {}
 
 func (x *IssueTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[56]
+	mi := &file_sluice_v1_operator_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4462,7 +4563,7 @@ func (x *IssueTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueTokenRequest.ProtoReflect.Descriptor instead.
 func (*IssueTokenRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{56}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *IssueTokenRequest) GetKind() string {
@@ -4502,7 +4603,7 @@ type IssueTokenResponse struct {
 
 func (x *IssueTokenResponse) Reset() {
 	*x = IssueTokenResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[57]
+	mi := &file_sluice_v1_operator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4514,7 +4615,7 @@ func (x *IssueTokenResponse) String() string {
 func (*IssueTokenResponse) ProtoMessage() {}
 
 func (x *IssueTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[57]
+	mi := &file_sluice_v1_operator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4527,7 +4628,7 @@ func (x *IssueTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueTokenResponse.ProtoReflect.Descriptor instead.
 func (*IssueTokenResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{57}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *IssueTokenResponse) GetToken() string {
@@ -4545,7 +4646,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[58]
+	mi := &file_sluice_v1_operator_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4658,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[58]
+	mi := &file_sluice_v1_operator_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4671,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{58}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{59}
 }
 
 type WatchResponse struct {
@@ -4584,7 +4685,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_sluice_v1_operator_proto_msgTypes[59]
+	mi := &file_sluice_v1_operator_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4596,7 +4697,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_v1_operator_proto_msgTypes[59]
+	mi := &file_sluice_v1_operator_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4609,7 +4710,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{59}
+	return file_sluice_v1_operator_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *WatchResponse) GetLogIndex() uint64 {
@@ -4738,7 +4839,7 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\x04text\x18\a \x01(\tR\x04text\"\x12\n" +
 	"\x10ListNodesRequest\":\n" +
 	"\x11ListNodesResponse\x12%\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x0f.sluice.v1.NodeR\x05nodes\"\x99\x02\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x0f.sluice.v1.NodeR\x05nodes\"\xca\x02\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x12\n" +
@@ -4752,12 +4853,20 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"lastSeenMs\x121\n" +
 	"\adevices\x18\n" +
 	" \x01(\v2\x17.sluice.v1.DeviceCountsR\adevices\x12\x14\n" +
-	"\x05watts\x18\v \x01(\x03R\x05watts\"%\n" +
+	"\x05watts\x18\v \x01(\x03R\x05watts\x12/\n" +
+	"\adrivers\x18\x1e \x03(\v2\x15.sluice.v1.NodeDriverR\adrivers\"|\n" +
+	"\n" +
+	"NodeDriver\x12\x16\n" +
+	"\x06driver\x18\x01 \x01(\tR\x06driver\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\adevices\x18\x03 \x01(\x03R\adevices\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x12\n" +
+	"\x04next\x18\x05 \x01(\tR\x04next\"%\n" +
 	"\x0fListGpusRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"R\n" +
 	"\x10ListGpusResponse\x12\"\n" +
 	"\x04gpus\x18\x01 \x03(\v2\x0e.sluice.v1.GpuR\x04gpus\x12\x1a\n" +
-	"\bcurrency\x18\x02 \x01(\tR\bcurrency\"\xb9\x06\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\"\xf4\x06\n" +
 	"\x03Gpu\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -4790,7 +4899,10 @@ const file_sluice_v1_operator_proto_rawDesc = "" +
 	"\x0fshares_rejected\x18\x1b \x01(\x03R\x0esharesRejected\x12)\n" +
 	"\x10process_hashrate\x18\x1c \x01(\x03R\x0fprocessHashrate\x12\x10\n" +
 	"\x03pid\x18\x1d \x01(\x03R\x03pid\x12\x16\n" +
-	"\x06option\x18\x1e \x01(\tR\x06option\"z\n" +
+	"\x06option\x18\x1e \x01(\tR\x06option\x12\x1f\n" +
+	"\vhealth_code\x18( \x01(\tR\n" +
+	"healthCode\x12\x18\n" +
+	"\aforeign\x18) \x01(\tR\aforeign\"z\n" +
 	"\x10SubmitJobRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\tR\bdocument\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x1d\n" +
@@ -5070,7 +5182,7 @@ func file_sluice_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_operator_proto_rawDescData
 }
 
-var file_sluice_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_sluice_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_sluice_v1_operator_proto_goTypes = []any{
 	(*Reason)(nil),               // 0: sluice.v1.Reason
 	(*Figure)(nil),               // 1: sluice.v1.Figure
@@ -5088,50 +5200,51 @@ var file_sluice_v1_operator_proto_goTypes = []any{
 	(*ListNodesRequest)(nil),     // 13: sluice.v1.ListNodesRequest
 	(*ListNodesResponse)(nil),    // 14: sluice.v1.ListNodesResponse
 	(*Node)(nil),                 // 15: sluice.v1.Node
-	(*ListGpusRequest)(nil),      // 16: sluice.v1.ListGpusRequest
-	(*ListGpusResponse)(nil),     // 17: sluice.v1.ListGpusResponse
-	(*Gpu)(nil),                  // 18: sluice.v1.Gpu
-	(*SubmitJobRequest)(nil),     // 19: sluice.v1.SubmitJobRequest
-	(*SubmitJobResponse)(nil),    // 20: sluice.v1.SubmitJobResponse
-	(*ListJobsRequest)(nil),      // 21: sluice.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),     // 22: sluice.v1.ListJobsResponse
-	(*GetJobRequest)(nil),        // 23: sluice.v1.GetJobRequest
-	(*CancelJobRequest)(nil),     // 24: sluice.v1.CancelJobRequest
-	(*Job)(nil),                  // 25: sluice.v1.Job
-	(*Attempt)(nil),              // 26: sluice.v1.Attempt
-	(*Progress)(nil),             // 27: sluice.v1.Progress
-	(*JobLogsRequest)(nil),       // 28: sluice.v1.JobLogsRequest
-	(*JobLogsResponse)(nil),      // 29: sluice.v1.JobLogsResponse
-	(*ExplainGpuRequest)(nil),    // 30: sluice.v1.ExplainGpuRequest
-	(*GpuExplanation)(nil),       // 31: sluice.v1.GpuExplanation
-	(*Breakdown)(nil),            // 32: sluice.v1.Breakdown
-	(*Alternative)(nil),          // 33: sluice.v1.Alternative
-	(*ExplainJobRequest)(nil),    // 34: sluice.v1.ExplainJobRequest
-	(*JobExplanation)(nil),       // 35: sluice.v1.JobExplanation
-	(*ListPoliciesRequest)(nil),  // 36: sluice.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil), // 37: sluice.v1.ListPoliciesResponse
-	(*Policy)(nil),               // 38: sluice.v1.Policy
-	(*PlanPolicyRequest)(nil),    // 39: sluice.v1.PlanPolicyRequest
-	(*ApplyPolicyRequest)(nil),   // 40: sluice.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),  // 41: sluice.v1.ApplyPolicyResponse
-	(*PolicyChange)(nil),         // 42: sluice.v1.PolicyChange
-	(*PolicyPlan)(nil),           // 43: sluice.v1.PolicyPlan
-	(*PlannedMove)(nil),          // 44: sluice.v1.PlannedMove
-	(*GetTimelineRequest)(nil),   // 45: sluice.v1.GetTimelineRequest
-	(*Timeline)(nil),             // 46: sluice.v1.Timeline
-	(*DeviceTimeline)(nil),       // 47: sluice.v1.DeviceTimeline
-	(*Interval)(nil),             // 48: sluice.v1.Interval
-	(*PriceStep)(nil),            // 49: sluice.v1.PriceStep
-	(*GetMoneyRequest)(nil),      // 50: sluice.v1.GetMoneyRequest
-	(*Money)(nil),                // 51: sluice.v1.Money
-	(*MoneyPoint)(nil),           // 52: sluice.v1.MoneyPoint
-	(*MoneyTotals)(nil),          // 53: sluice.v1.MoneyTotals
-	(*VerifyLedgerRequest)(nil),  // 54: sluice.v1.VerifyLedgerRequest
-	(*LedgerVerification)(nil),   // 55: sluice.v1.LedgerVerification
-	(*IssueTokenRequest)(nil),    // 56: sluice.v1.IssueTokenRequest
-	(*IssueTokenResponse)(nil),   // 57: sluice.v1.IssueTokenResponse
-	(*WatchRequest)(nil),         // 58: sluice.v1.WatchRequest
-	(*WatchResponse)(nil),        // 59: sluice.v1.WatchResponse
+	(*NodeDriver)(nil),           // 16: sluice.v1.NodeDriver
+	(*ListGpusRequest)(nil),      // 17: sluice.v1.ListGpusRequest
+	(*ListGpusResponse)(nil),     // 18: sluice.v1.ListGpusResponse
+	(*Gpu)(nil),                  // 19: sluice.v1.Gpu
+	(*SubmitJobRequest)(nil),     // 20: sluice.v1.SubmitJobRequest
+	(*SubmitJobResponse)(nil),    // 21: sluice.v1.SubmitJobResponse
+	(*ListJobsRequest)(nil),      // 22: sluice.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),     // 23: sluice.v1.ListJobsResponse
+	(*GetJobRequest)(nil),        // 24: sluice.v1.GetJobRequest
+	(*CancelJobRequest)(nil),     // 25: sluice.v1.CancelJobRequest
+	(*Job)(nil),                  // 26: sluice.v1.Job
+	(*Attempt)(nil),              // 27: sluice.v1.Attempt
+	(*Progress)(nil),             // 28: sluice.v1.Progress
+	(*JobLogsRequest)(nil),       // 29: sluice.v1.JobLogsRequest
+	(*JobLogsResponse)(nil),      // 30: sluice.v1.JobLogsResponse
+	(*ExplainGpuRequest)(nil),    // 31: sluice.v1.ExplainGpuRequest
+	(*GpuExplanation)(nil),       // 32: sluice.v1.GpuExplanation
+	(*Breakdown)(nil),            // 33: sluice.v1.Breakdown
+	(*Alternative)(nil),          // 34: sluice.v1.Alternative
+	(*ExplainJobRequest)(nil),    // 35: sluice.v1.ExplainJobRequest
+	(*JobExplanation)(nil),       // 36: sluice.v1.JobExplanation
+	(*ListPoliciesRequest)(nil),  // 37: sluice.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil), // 38: sluice.v1.ListPoliciesResponse
+	(*Policy)(nil),               // 39: sluice.v1.Policy
+	(*PlanPolicyRequest)(nil),    // 40: sluice.v1.PlanPolicyRequest
+	(*ApplyPolicyRequest)(nil),   // 41: sluice.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),  // 42: sluice.v1.ApplyPolicyResponse
+	(*PolicyChange)(nil),         // 43: sluice.v1.PolicyChange
+	(*PolicyPlan)(nil),           // 44: sluice.v1.PolicyPlan
+	(*PlannedMove)(nil),          // 45: sluice.v1.PlannedMove
+	(*GetTimelineRequest)(nil),   // 46: sluice.v1.GetTimelineRequest
+	(*Timeline)(nil),             // 47: sluice.v1.Timeline
+	(*DeviceTimeline)(nil),       // 48: sluice.v1.DeviceTimeline
+	(*Interval)(nil),             // 49: sluice.v1.Interval
+	(*PriceStep)(nil),            // 50: sluice.v1.PriceStep
+	(*GetMoneyRequest)(nil),      // 51: sluice.v1.GetMoneyRequest
+	(*Money)(nil),                // 52: sluice.v1.Money
+	(*MoneyPoint)(nil),           // 53: sluice.v1.MoneyPoint
+	(*MoneyTotals)(nil),          // 54: sluice.v1.MoneyTotals
+	(*VerifyLedgerRequest)(nil),  // 55: sluice.v1.VerifyLedgerRequest
+	(*LedgerVerification)(nil),   // 56: sluice.v1.LedgerVerification
+	(*IssueTokenRequest)(nil),    // 57: sluice.v1.IssueTokenRequest
+	(*IssueTokenResponse)(nil),   // 58: sluice.v1.IssueTokenResponse
+	(*WatchRequest)(nil),         // 59: sluice.v1.WatchRequest
+	(*WatchResponse)(nil),        // 60: sluice.v1.WatchResponse
 }
 var file_sluice_v1_operator_proto_depIdxs = []int32{
 	1,  // 0: sluice.v1.Reason.figures:type_name -> sluice.v1.Figure
@@ -5148,79 +5261,80 @@ var file_sluice_v1_operator_proto_depIdxs = []int32{
 	4,  // 11: sluice.v1.Status.sites:type_name -> sluice.v1.SiteStatus
 	15, // 12: sluice.v1.ListNodesResponse.nodes:type_name -> sluice.v1.Node
 	6,  // 13: sluice.v1.Node.devices:type_name -> sluice.v1.DeviceCounts
-	18, // 14: sluice.v1.ListGpusResponse.gpus:type_name -> sluice.v1.Gpu
-	1,  // 15: sluice.v1.Gpu.reason_figures:type_name -> sluice.v1.Figure
-	8,  // 16: sluice.v1.Gpu.money_per_hour:type_name -> sluice.v1.MoneyPerHour
-	25, // 17: sluice.v1.SubmitJobResponse.job:type_name -> sluice.v1.Job
-	25, // 18: sluice.v1.ListJobsResponse.jobs:type_name -> sluice.v1.Job
-	0,  // 19: sluice.v1.Job.reason:type_name -> sluice.v1.Reason
-	26, // 20: sluice.v1.Job.attempts:type_name -> sluice.v1.Attempt
-	27, // 21: sluice.v1.Job.progress:type_name -> sluice.v1.Progress
-	0,  // 22: sluice.v1.Attempt.reason:type_name -> sluice.v1.Reason
-	18, // 23: sluice.v1.GpuExplanation.gpu:type_name -> sluice.v1.Gpu
-	9,  // 24: sluice.v1.GpuExplanation.plan:type_name -> sluice.v1.PlanSummary
-	32, // 25: sluice.v1.GpuExplanation.now:type_name -> sluice.v1.Breakdown
-	33, // 26: sluice.v1.GpuExplanation.alternatives:type_name -> sluice.v1.Alternative
-	48, // 27: sluice.v1.GpuExplanation.history:type_name -> sluice.v1.Interval
-	32, // 28: sluice.v1.Alternative.money:type_name -> sluice.v1.Breakdown
-	0,  // 29: sluice.v1.Alternative.reason:type_name -> sluice.v1.Reason
-	25, // 30: sluice.v1.JobExplanation.job:type_name -> sluice.v1.Job
-	9,  // 31: sluice.v1.JobExplanation.plan:type_name -> sluice.v1.PlanSummary
-	0,  // 32: sluice.v1.JobExplanation.reasons:type_name -> sluice.v1.Reason
-	38, // 33: sluice.v1.ListPoliciesResponse.policies:type_name -> sluice.v1.Policy
-	42, // 34: sluice.v1.ApplyPolicyResponse.changes:type_name -> sluice.v1.PolicyChange
-	42, // 35: sluice.v1.PolicyPlan.changes:type_name -> sluice.v1.PolicyChange
-	44, // 36: sluice.v1.PolicyPlan.moves:type_name -> sluice.v1.PlannedMove
-	8,  // 37: sluice.v1.PolicyPlan.before:type_name -> sluice.v1.MoneyPerHour
-	8,  // 38: sluice.v1.PolicyPlan.after:type_name -> sluice.v1.MoneyPerHour
-	12, // 39: sluice.v1.PolicyPlan.targets:type_name -> sluice.v1.TargetStatus
-	47, // 40: sluice.v1.Timeline.devices:type_name -> sluice.v1.DeviceTimeline
-	49, // 41: sluice.v1.Timeline.energy:type_name -> sluice.v1.PriceStep
-	48, // 42: sluice.v1.DeviceTimeline.intervals:type_name -> sluice.v1.Interval
-	0,  // 43: sluice.v1.Interval.reason:type_name -> sluice.v1.Reason
-	52, // 44: sluice.v1.Money.points:type_name -> sluice.v1.MoneyPoint
-	53, // 45: sluice.v1.Money.totals:type_name -> sluice.v1.MoneyTotals
-	2,  // 46: sluice.v1.Operator.GetStatus:input_type -> sluice.v1.GetStatusRequest
-	13, // 47: sluice.v1.Operator.ListNodes:input_type -> sluice.v1.ListNodesRequest
-	16, // 48: sluice.v1.Operator.ListGpus:input_type -> sluice.v1.ListGpusRequest
-	19, // 49: sluice.v1.Operator.SubmitJob:input_type -> sluice.v1.SubmitJobRequest
-	21, // 50: sluice.v1.Operator.ListJobs:input_type -> sluice.v1.ListJobsRequest
-	23, // 51: sluice.v1.Operator.GetJob:input_type -> sluice.v1.GetJobRequest
-	24, // 52: sluice.v1.Operator.CancelJob:input_type -> sluice.v1.CancelJobRequest
-	28, // 53: sluice.v1.Operator.JobLogs:input_type -> sluice.v1.JobLogsRequest
-	30, // 54: sluice.v1.Operator.ExplainGpu:input_type -> sluice.v1.ExplainGpuRequest
-	34, // 55: sluice.v1.Operator.ExplainJob:input_type -> sluice.v1.ExplainJobRequest
-	36, // 56: sluice.v1.Operator.ListPolicies:input_type -> sluice.v1.ListPoliciesRequest
-	39, // 57: sluice.v1.Operator.PlanPolicy:input_type -> sluice.v1.PlanPolicyRequest
-	40, // 58: sluice.v1.Operator.ApplyPolicy:input_type -> sluice.v1.ApplyPolicyRequest
-	45, // 59: sluice.v1.Operator.GetTimeline:input_type -> sluice.v1.GetTimelineRequest
-	50, // 60: sluice.v1.Operator.GetMoney:input_type -> sluice.v1.GetMoneyRequest
-	54, // 61: sluice.v1.Operator.VerifyLedger:input_type -> sluice.v1.VerifyLedgerRequest
-	56, // 62: sluice.v1.Operator.IssueToken:input_type -> sluice.v1.IssueTokenRequest
-	58, // 63: sluice.v1.Operator.Watch:input_type -> sluice.v1.WatchRequest
-	3,  // 64: sluice.v1.Operator.GetStatus:output_type -> sluice.v1.Status
-	14, // 65: sluice.v1.Operator.ListNodes:output_type -> sluice.v1.ListNodesResponse
-	17, // 66: sluice.v1.Operator.ListGpus:output_type -> sluice.v1.ListGpusResponse
-	20, // 67: sluice.v1.Operator.SubmitJob:output_type -> sluice.v1.SubmitJobResponse
-	22, // 68: sluice.v1.Operator.ListJobs:output_type -> sluice.v1.ListJobsResponse
-	25, // 69: sluice.v1.Operator.GetJob:output_type -> sluice.v1.Job
-	25, // 70: sluice.v1.Operator.CancelJob:output_type -> sluice.v1.Job
-	29, // 71: sluice.v1.Operator.JobLogs:output_type -> sluice.v1.JobLogsResponse
-	31, // 72: sluice.v1.Operator.ExplainGpu:output_type -> sluice.v1.GpuExplanation
-	35, // 73: sluice.v1.Operator.ExplainJob:output_type -> sluice.v1.JobExplanation
-	37, // 74: sluice.v1.Operator.ListPolicies:output_type -> sluice.v1.ListPoliciesResponse
-	43, // 75: sluice.v1.Operator.PlanPolicy:output_type -> sluice.v1.PolicyPlan
-	41, // 76: sluice.v1.Operator.ApplyPolicy:output_type -> sluice.v1.ApplyPolicyResponse
-	46, // 77: sluice.v1.Operator.GetTimeline:output_type -> sluice.v1.Timeline
-	51, // 78: sluice.v1.Operator.GetMoney:output_type -> sluice.v1.Money
-	55, // 79: sluice.v1.Operator.VerifyLedger:output_type -> sluice.v1.LedgerVerification
-	57, // 80: sluice.v1.Operator.IssueToken:output_type -> sluice.v1.IssueTokenResponse
-	59, // 81: sluice.v1.Operator.Watch:output_type -> sluice.v1.WatchResponse
-	64, // [64:82] is the sub-list for method output_type
-	46, // [46:64] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	16, // 14: sluice.v1.Node.drivers:type_name -> sluice.v1.NodeDriver
+	19, // 15: sluice.v1.ListGpusResponse.gpus:type_name -> sluice.v1.Gpu
+	1,  // 16: sluice.v1.Gpu.reason_figures:type_name -> sluice.v1.Figure
+	8,  // 17: sluice.v1.Gpu.money_per_hour:type_name -> sluice.v1.MoneyPerHour
+	26, // 18: sluice.v1.SubmitJobResponse.job:type_name -> sluice.v1.Job
+	26, // 19: sluice.v1.ListJobsResponse.jobs:type_name -> sluice.v1.Job
+	0,  // 20: sluice.v1.Job.reason:type_name -> sluice.v1.Reason
+	27, // 21: sluice.v1.Job.attempts:type_name -> sluice.v1.Attempt
+	28, // 22: sluice.v1.Job.progress:type_name -> sluice.v1.Progress
+	0,  // 23: sluice.v1.Attempt.reason:type_name -> sluice.v1.Reason
+	19, // 24: sluice.v1.GpuExplanation.gpu:type_name -> sluice.v1.Gpu
+	9,  // 25: sluice.v1.GpuExplanation.plan:type_name -> sluice.v1.PlanSummary
+	33, // 26: sluice.v1.GpuExplanation.now:type_name -> sluice.v1.Breakdown
+	34, // 27: sluice.v1.GpuExplanation.alternatives:type_name -> sluice.v1.Alternative
+	49, // 28: sluice.v1.GpuExplanation.history:type_name -> sluice.v1.Interval
+	33, // 29: sluice.v1.Alternative.money:type_name -> sluice.v1.Breakdown
+	0,  // 30: sluice.v1.Alternative.reason:type_name -> sluice.v1.Reason
+	26, // 31: sluice.v1.JobExplanation.job:type_name -> sluice.v1.Job
+	9,  // 32: sluice.v1.JobExplanation.plan:type_name -> sluice.v1.PlanSummary
+	0,  // 33: sluice.v1.JobExplanation.reasons:type_name -> sluice.v1.Reason
+	39, // 34: sluice.v1.ListPoliciesResponse.policies:type_name -> sluice.v1.Policy
+	43, // 35: sluice.v1.ApplyPolicyResponse.changes:type_name -> sluice.v1.PolicyChange
+	43, // 36: sluice.v1.PolicyPlan.changes:type_name -> sluice.v1.PolicyChange
+	45, // 37: sluice.v1.PolicyPlan.moves:type_name -> sluice.v1.PlannedMove
+	8,  // 38: sluice.v1.PolicyPlan.before:type_name -> sluice.v1.MoneyPerHour
+	8,  // 39: sluice.v1.PolicyPlan.after:type_name -> sluice.v1.MoneyPerHour
+	12, // 40: sluice.v1.PolicyPlan.targets:type_name -> sluice.v1.TargetStatus
+	48, // 41: sluice.v1.Timeline.devices:type_name -> sluice.v1.DeviceTimeline
+	50, // 42: sluice.v1.Timeline.energy:type_name -> sluice.v1.PriceStep
+	49, // 43: sluice.v1.DeviceTimeline.intervals:type_name -> sluice.v1.Interval
+	0,  // 44: sluice.v1.Interval.reason:type_name -> sluice.v1.Reason
+	53, // 45: sluice.v1.Money.points:type_name -> sluice.v1.MoneyPoint
+	54, // 46: sluice.v1.Money.totals:type_name -> sluice.v1.MoneyTotals
+	2,  // 47: sluice.v1.Operator.GetStatus:input_type -> sluice.v1.GetStatusRequest
+	13, // 48: sluice.v1.Operator.ListNodes:input_type -> sluice.v1.ListNodesRequest
+	17, // 49: sluice.v1.Operator.ListGpus:input_type -> sluice.v1.ListGpusRequest
+	20, // 50: sluice.v1.Operator.SubmitJob:input_type -> sluice.v1.SubmitJobRequest
+	22, // 51: sluice.v1.Operator.ListJobs:input_type -> sluice.v1.ListJobsRequest
+	24, // 52: sluice.v1.Operator.GetJob:input_type -> sluice.v1.GetJobRequest
+	25, // 53: sluice.v1.Operator.CancelJob:input_type -> sluice.v1.CancelJobRequest
+	29, // 54: sluice.v1.Operator.JobLogs:input_type -> sluice.v1.JobLogsRequest
+	31, // 55: sluice.v1.Operator.ExplainGpu:input_type -> sluice.v1.ExplainGpuRequest
+	35, // 56: sluice.v1.Operator.ExplainJob:input_type -> sluice.v1.ExplainJobRequest
+	37, // 57: sluice.v1.Operator.ListPolicies:input_type -> sluice.v1.ListPoliciesRequest
+	40, // 58: sluice.v1.Operator.PlanPolicy:input_type -> sluice.v1.PlanPolicyRequest
+	41, // 59: sluice.v1.Operator.ApplyPolicy:input_type -> sluice.v1.ApplyPolicyRequest
+	46, // 60: sluice.v1.Operator.GetTimeline:input_type -> sluice.v1.GetTimelineRequest
+	51, // 61: sluice.v1.Operator.GetMoney:input_type -> sluice.v1.GetMoneyRequest
+	55, // 62: sluice.v1.Operator.VerifyLedger:input_type -> sluice.v1.VerifyLedgerRequest
+	57, // 63: sluice.v1.Operator.IssueToken:input_type -> sluice.v1.IssueTokenRequest
+	59, // 64: sluice.v1.Operator.Watch:input_type -> sluice.v1.WatchRequest
+	3,  // 65: sluice.v1.Operator.GetStatus:output_type -> sluice.v1.Status
+	14, // 66: sluice.v1.Operator.ListNodes:output_type -> sluice.v1.ListNodesResponse
+	18, // 67: sluice.v1.Operator.ListGpus:output_type -> sluice.v1.ListGpusResponse
+	21, // 68: sluice.v1.Operator.SubmitJob:output_type -> sluice.v1.SubmitJobResponse
+	23, // 69: sluice.v1.Operator.ListJobs:output_type -> sluice.v1.ListJobsResponse
+	26, // 70: sluice.v1.Operator.GetJob:output_type -> sluice.v1.Job
+	26, // 71: sluice.v1.Operator.CancelJob:output_type -> sluice.v1.Job
+	30, // 72: sluice.v1.Operator.JobLogs:output_type -> sluice.v1.JobLogsResponse
+	32, // 73: sluice.v1.Operator.ExplainGpu:output_type -> sluice.v1.GpuExplanation
+	36, // 74: sluice.v1.Operator.ExplainJob:output_type -> sluice.v1.JobExplanation
+	38, // 75: sluice.v1.Operator.ListPolicies:output_type -> sluice.v1.ListPoliciesResponse
+	44, // 76: sluice.v1.Operator.PlanPolicy:output_type -> sluice.v1.PolicyPlan
+	42, // 77: sluice.v1.Operator.ApplyPolicy:output_type -> sluice.v1.ApplyPolicyResponse
+	47, // 78: sluice.v1.Operator.GetTimeline:output_type -> sluice.v1.Timeline
+	52, // 79: sluice.v1.Operator.GetMoney:output_type -> sluice.v1.Money
+	56, // 80: sluice.v1.Operator.VerifyLedger:output_type -> sluice.v1.LedgerVerification
+	58, // 81: sluice.v1.Operator.IssueToken:output_type -> sluice.v1.IssueTokenResponse
+	60, // 82: sluice.v1.Operator.Watch:output_type -> sluice.v1.WatchResponse
+	65, // [65:83] is the sub-list for method output_type
+	47, // [47:65] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_operator_proto_init() }
@@ -5234,7 +5348,7 @@ func file_sluice_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_operator_proto_rawDesc), len(file_sluice_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

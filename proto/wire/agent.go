@@ -4,6 +4,7 @@ package wire
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/sluice-project/sluice/agent/reconcile"
 	pb "github.com/sluice-project/sluice/proto/sluicev1"
@@ -13,14 +14,14 @@ import (
 // DeviceToProto converts a device.
 func DeviceToProto(d workload.Device) *pb.Device {
 	return &pb.Device{Id: string(d.ID), Uuid: d.UUID, Kind: string(d.Kind), Model: string(d.Model), Memory: d.Memory, Driver: d.Driver, Sim: d.Sim,
-		Health: string(d.Health), Note: d.Note}
+		Health: string(d.Health), Note: d.Note, Code: d.Code, Foreign: d.Foreign}
 }
 
 // DeviceFromProto converts a device. What it holds is as trustworthy as the
 // node that sent it.
 func DeviceFromProto(d *pb.Device) workload.Device {
 	return workload.Device{ID: workload.DeviceID(d.GetId()), UUID: d.GetUuid(), Kind: workload.DeviceKind(d.GetKind()), Model: workload.ModelName(d.GetModel()),
-		Memory: d.GetMemory(), Driver: d.GetDriver(), Sim: d.GetSim(), Health: workload.Health(d.GetHealth()), Note: d.GetNote()}
+		Memory: d.GetMemory(), Driver: d.GetDriver(), Sim: d.GetSim(), Health: workload.Health(d.GetHealth()), Note: d.GetNote(), Code: d.GetCode(), Foreign: d.GetForeign()}
 }
 
 // DevicesToProto converts a list.
@@ -31,6 +32,33 @@ func DevicesToProto(ds []workload.Device) []*pb.Device {
 	}
 	return out
 }
+
+// DriversToProto converts the state of drivers.
+func DriversToProto(list []workload.DriverStatus) []*pb.DriverStatus {
+	out := make([]*pb.DriverStatus, len(list))
+	for i, d := range list {
+		out[i] = &pb.DriverStatus{Driver: d.Driver, State: string(d.State), Devices: int32(d.Devices), Text: d.Text, Next: d.Next}
+	}
+	return out
+}
+
+const (
+	maxDrivers    = 64
+	maxDriverText = 500 // bytes
+)
+
+// DriversFromProto converts the state of drivers, and no more of it than a
+// node can honestly have.
+func DriversFromProto(list []*pb.DriverStatus) []workload.DriverStatus {
+	var out []workload.DriverStatus
+	for _, d := range list[:min(len(list), maxDrivers)] {
+		out = append(out, workload.DriverStatus{Driver: clip(d.GetDriver()), State: workload.DriverState(clip(d.GetState())), Devices: int(d.GetDevices()),
+			Text: clip(d.GetText()), Next: clip(d.GetNext())})
+	}
+	return out
+}
+
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxDriverText)], "") }
 
 // SampleToProto converts a sample.
 func SampleToProto(s workload.Sample) *pb.Sample {

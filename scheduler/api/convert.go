@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/sluice-project/sluice/proto/sluicev1"
@@ -47,11 +48,11 @@ func summary(v *state.View, info RoundInfo) *sluicev1.PlanSummary {
 // millis rounds up: a decision took some time.
 func millis(micros int64) int64 { return (max(micros, 0) + 999) / 1000 }
 
-func targets(list []planner.Target) []*sluicev1.TargetStatus {
+func targets(list []planner.Target, currency string) []*sluicev1.TargetStatus {
 	out := make([]*sluicev1.TargetStatus, len(list))
 	for i, t := range list {
 		out[i] = &sluicev1.TargetStatus{Name: t.Name, Use: t.Use, ActualPpm: int64(t.Actual), MinPpm: int64(max(t.Min, -1)), MaxPpm: int64(max(t.Max, -1)),
-			Code: t.Code, Text: targetText(t)}
+			Code: t.Code, Text: targetText(t, currency)}
 	}
 	return out
 }
@@ -59,12 +60,14 @@ func targets(list []planner.Target) []*sluicev1.TargetStatus {
 var targetWords = map[string]string{
 	"TARGET_NOT_BINDING":  "holds without deciding anything",
 	"TARGET_MET":          "holds, and decides",
+	"TARGET_MET_COST":     "holds at a price",
+	"BELOW_RESOLUTION":    "holds, at a cost below resolution",
 	"TARGET_MISSED":       "is missed, though not proven out of reach",
 	"TARGET_CONFLICT":     "yields to a stronger rule",
 	"TARGET_UNATTAINABLE": "cannot be reached now",
 }
 
-func targetText(t planner.Target) string {
+func targetText(t planner.Target, currency string) string {
 	words, ok := targetWords[t.Code]
 	if !ok {
 		words = strings.ToLower(t.Code)
@@ -77,6 +80,14 @@ func targetText(t planner.Target) string {
 		text += " of at least " + share(t.Min)
 	case t.Max >= 0:
 		text += " of at most " + share(t.Max)
+	}
+	if len(t.Limits) > 0 {
+		text += "; best possible now " + share(t.Best) + ", limited by " + strings.Join(t.Limits, ", ")
+	}
+	if t.Cost > 0 {
+		day := t.Cost.Over(24*workload.HourMillis, workload.Up)
+		text += fmt.Sprintf("; costs %s %s/h = %s %s/day at today's prices (plans differ by %s %s/h)", workload.Decimal(int64(t.Cost), 4), currency,
+			workload.Decimal(int64(day), 2), currency, workload.Decimal(int64(t.PlanCost), 4), currency)
 	}
 	return text
 }

@@ -41,17 +41,13 @@ func (o *operator) explainJob(ctx context.Context, text string) (*sluicev1.JobEx
 		m.Reasons = append(m.Reasons, reason(why, currency))
 	}
 	because := capital(x.Reasons[0].Sentence(currency)) + "."
-	if x.Reasons[0].Code == workload.CodePrice && x.BreakEvenBid >= 0 {
+	if x.Reasons[0].Code == workload.CodePrice && x.Tried {
 		because = fmt.Sprintf("It bids %s and would start now at %s.", bidText(market.Bid(v.Policy, j.Spec), currency), bidText(x.BreakEvenBid, currency))
 	}
 	m.Verdict = jobVerdict(j, because, now, wall)
 	m.Ways = ways(v, j, x, currency)
 	return m, nil
 }
-
-// shownBid is the step in which bids are shown, four decimals: one that is named
-// must be enough as it is read.
-const shownBid = 100
 
 // explainQueued asks the decision what a job waits on and what bid would start
 // it.
@@ -65,13 +61,7 @@ func (o *operator) explainQueued(ctx context.Context, v *state.View, j state.Job
 		was, ok := decided.Jobs[j.ID]
 		return ok && was.Phase == workload.Queued && len(was.Attempts) == len(j.Attempts)
 	})
-	x := r.ExplainJob(j.ID)
-	if bid, ok := r.StartingBid(j.ID, x.BreakEvenBid); ok {
-		x.BreakEvenBid = (bid + shownBid - 1) / shownBid * shownBid
-	} else if len(v.Devices) <= planner.BidLimit {
-		x.BreakEvenBid = -1
-	}
-	return x, nil
+	return r.ExplainJob(j.ID), nil
 }
 
 // jobVerdict says in one or two sentences where a job stands and why.

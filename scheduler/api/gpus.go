@@ -75,7 +75,7 @@ func (f *fleet) gpu(d state.Device) *sluicev1.Gpu {
 	assigned := d.Assigned.Kind
 	g := &sluicev1.Gpu{
 		Id: string(d.ID), Node: string(d.Node), Model: string(d.Model), Kind: string(d.Kind), Uuid: d.UUID, Memory: d.Memory,
-		Site: string(d.Site), Hall: string(d.Hall), Rack: string(d.Rack), Sim: d.Sim, Health: string(d.Health), Note: d.Note,
+		Site: string(d.Site), Hall: string(d.Hall), Rack: string(d.Rack), Sim: d.Sim, Health: string(d.Health), Note: d.Note, HealthCode: d.Code, Foreign: d.Foreign,
 		Use: string(d.Use.Kind), Assigned: string(assigned), SinceMs: int64(d.Since), Epoch: uint64(d.Epoch), Pid: d.Pid,
 		Reason: string(d.Reason.Code), ReasonText: d.Reason.Sentence(f.currency), ReasonFigures: figures(d.Reason),
 		Watts: f.watts(d, s), MoneyPerHour: perHour(now.Revenue, now.Energy),
@@ -158,6 +158,9 @@ func (o *operator) ListNodes(context.Context, *sluicev1.ListNodesRequest) (*slui
 			d := v.Devices[dev]
 			count(node.Devices, d)
 			node.Watts += f.watts(d, f.sample(d))
+		}
+		for _, s := range n.Drivers {
+			node.Drivers = append(node.Drivers, &sluicev1.NodeDriver{Driver: s.Driver, State: string(s.State), Devices: int64(s.Devices), Text: s.Text, Next: s.Next})
 		}
 		m.Nodes = append(m.Nodes, node)
 	}

@@ -176,7 +176,7 @@ func (o *operator) planPolicy(ctx context.Context, req *sluicev1.PlanPolicyReque
 	now, wall := o.clock(v)
 	p := planner.PlanChange(v, c.after, now, wall)
 	m := &sluicev1.PolicyPlan{CheckIndex: v.Revision, Changes: c.messages(), Notes: c.notes, CostMicroPerHour: int64(p.Cost), PlanCostMicroPerHour: int64(p.PlanCost),
-		BelowResolution: p.BelowResolution, Targets: targets(p.After.Targets()), Currency: c.after.Cluster().Currency, MovedDevices: int64(p.MovedDevices),
+		BelowResolution: p.BelowResolution, Targets: targets(p.After.Costs(p.After.Targets()), c.after.Cluster().Currency), Currency: c.after.Cluster().Currency, MovedDevices: int64(p.MovedDevices),
 		Before: perHour(p.Before.Money()), After: perHour(p.After.Money())}
 	for _, mv := range p.Moves {
 		m.Moves = append(m.Moves, &sluicev1.PlannedMove{Devices: int64(mv.Devices), From: mv.From.String(), To: mv.To.String(), Model: string(mv.Model)})

@@ -144,7 +144,7 @@ func TestRefusedPolicyChangesNothing(t *testing.T) {
 	}{
 		{name: "place", document: "kind: Target\nname: x\nmin: 20", kind: workload.Invalid, want: "p.yaml:3:6"},
 		{name: "reference", document: "kind: Pool\nname: p\ncoin: KAZ\nendpoints: [stratum+tcp://a.example:1]\nscheme: PPS\nwallet: kas", kind: workload.Invalid, want: `no Coin named "KAZ"`},
-		{name: "unsupported", document: strings.Replace(target("5%"), "training", "mining", 1), kind: workload.Invalid, want: "not decided by this version"},
+		{name: "unsupported", document: target("5%") + "scope: {tenant: default}\n", kind: workload.Invalid, want: "not decided by this version"},
 		{name: "dangling", remove: []string{"Feed/kas"}, kind: workload.Invalid, want: `Coin/KAS: hashprice.feed: there is no Feed named "kas"`},
 		{name: "unknown removal", remove: []string{"Feed/none"}, kind: workload.NotFound, want: "Feed/none"},
 		{name: "bad key", remove: []string{"kas"}, kind: workload.Invalid, want: "Kind/name"},
@@ -203,8 +203,12 @@ func TestTargetText(t *testing.T) {
 		{planner.Target{Code: "TARGET_MET", Actual: 200_000, Min: 200_000, Max: -1}, "holds, and decides: 20.00 % of at least 20.00 %"},
 		{planner.Target{Code: "TARGET_UNATTAINABLE", Actual: 50_000, Min: 200_000, Max: 600_000}, "cannot be reached now: 5.00 % of at least 20.00 % and at most 60.00 %"},
 		{planner.Target{Code: "TARGET_NOT_BINDING", Actual: 0, Min: -1, Max: 600_000}, "holds without deciding anything: 0.00 % of at most 60.00 %"},
+		{planner.Target{Code: "TARGET_CONFLICT", Actual: 50_000, Min: 200_000, Max: -1, Best: 60_000, Limits: []string{"Target/mine", "power of north"}},
+			"yields to a stronger rule: 5.00 % of at least 20.00 %; best possible now 6.00 %, limited by Target/mine, power of north"},
+		{planner.Target{Code: "TARGET_MET_COST", Actual: 200_000, Min: 200_000, Max: -1, Cost: 1_460_000, PlanCost: 1_520_000},
+			"holds at a price: 20.00 % of at least 20.00 %; costs 1.4600 USD/h = 35.04 USD/day at today's prices (plans differ by 1.5200 USD/h)"},
 	} {
-		if got := targetText(c.target); got != c.want {
+		if got := targetText(c.target, "USD"); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}

@@ -30,7 +30,7 @@ func (o *operator) GetStatus(ctx context.Context, _ *sluicev1.GetStatusRequest) 
 		m.AllMining, m.AllParked = wholeNet(v.Book.Base.AllMining), wholeNet(v.Book.Base.AllParked)
 	}
 	if info.Round != nil {
-		m.Targets = targets(info.Round.Targets())
+		m.Targets = targets(info.Round.Targets(), m.Currency)
 	}
 	store, age, _ := o.core.PolicyState()
 	m.ConfigState, m.ConfigAgeMs = store, age.Milliseconds()

@@ -29,6 +29,15 @@ type Cluster struct {
 	// Horizon is the time within which a switch must pay itself back. Market
 	// clock; default 1 h.
 	Horizon time.Duration `json:"horizon,omitempty" doc:"horizon,span"`
+	// MaxMoves is how many devices may take up another option or job in one
+	// round; 0 = no limit. What has to stop, stops all the same.
+	MaxMoves int `json:"max_moves,omitempty" doc:"maxMoves,int"`
+	// MaxPreemptions is how many running jobs a round should stop at most; every
+	// target and limit goes before it. nil = no limit.
+	MaxPreemptions *int `json:"max_preemptions,omitempty" doc:"maxPreemptions,int"`
+	// CashFloor is what the fleet should earn in cash after all its energy, per
+	// hour: from jobs, and from coins whose risk.convert is not never.
+	CashFloor *Amount `json:"cash_floor,omitempty" doc:"cashFloor,per:h"`
 }
 
 // Site is one place with one meter and one time zone.

@@ -28,6 +28,22 @@ func Zone(name string) *time.Location {
 // Location is the site's time zone.
 func (s *Site) Location() *time.Location { return Zone(s.Zone) }
 
+// QuotaPeriod is the day, month or year of the site's zone that an instant lies
+// in. Without a quota it is the month.
+func (s *Site) QuotaPeriod(at workload.Instant) (from, until workload.Instant) {
+	t := at.Time().In(s.Location())
+	y, m, d := t.Date()
+	begin, end := time.Date(y, m, 1, 0, 0, 0, 0, t.Location()), time.Date(y, m+1, 1, 0, 0, 0, 0, t.Location())
+	switch {
+	case s.EnergyQuota == nil:
+	case s.EnergyQuota.Per == "day":
+		begin, end = time.Date(y, m, d, 0, 0, 0, 0, t.Location()), time.Date(y, m, d+1, 0, 0, 0, 0, t.Location())
+	case s.EnergyQuota.Per == "year":
+		begin, end = time.Date(y, 1, 1, 0, 0, 0, 0, t.Location()), time.Date(y+1, 1, 1, 0, 0, 0, 0, t.Location())
+	}
+	return workload.InstantOf(begin), workload.InstantOf(end)
+}
+
 // Hall returns a hall by name, or nil.
 func (s *Site) Hall(name workload.HallName) *Hall {
 	for i := range s.Power.Halls {

@@ -67,7 +67,23 @@ func tiny(pick func(n int) int) Problem {
 	}
 	for range pick(4) {
 		r := Row{Kind: RowAIShare, Tier: 3, Sense: []Sense{AtLeast, AtLeast, AtMost}[pick(3)], Measure: []Measure{MeasureOwned, MeasureActive}[pick(2)], SharePPM: int64(pick(PPM))}
-		switch pick(4) {
+		switch pick(8) {
+		case 3, 4:
+			share := []Measure{MeasureOwned, MeasureActive, MeasurePower, MeasureRevenue}[pick(4)]
+			r = Row{Kind: RowShare, Tier: map[Measure]int{MeasurePower: 4, MeasureRevenue: 5}[share], Sense: []Sense{AtLeast, AtMost}[pick(2)], Measure: share,
+				Part: []Part{PartJobs, PartMining, PartCoin, PartTenant}[pick(4)], Tenant: pick(2), Coin: pick(2), SharePPM: int64(pick(PPM))}
+			if r.Tier == 0 {
+				r.Tier = 3
+			}
+			if pick(3) == 0 {
+				r.Zones = []int{pick(len(p.Zones))}
+			}
+		case 5:
+			r = Row{Kind: RowPower, Tier: 4, Sense: AtMost, Limit: int64(pick(2000)), Zones: []int{pick(len(p.Zones))}}
+		case 6:
+			r = Row{Kind: RowCash, Tier: 5, Sense: AtLeast, Limit: int64(pick(400_000)), Coins: []int{0, 1}[:pick(3)]}
+		case 7:
+			r = Row{Kind: RowPreempt, Tier: 6, Sense: AtMost, Limit: int64(pick(2))}
 		case 0:
 			r = Row{Kind: RowTenant, Sense: AtMost, Tenant: pick(2), Limit: int64(pick(6))}
 		case 1:
@@ -216,12 +232,16 @@ func weigh(p *Problem, pl *Plan) ([]int64, int64, bool) {
 	if p.Policy.MaxMoves > 0 && moves > p.Policy.MaxMoves {
 		return nil, 0, false
 	}
-	short := make([]int64, 6)
+	short := make([]int64, 7)
 	for _, r := range p.Rows {
 		if r.Kind == RowTenant {
 			if tenant[r.Tenant] > r.Limit {
 				return nil, 0, false
 			}
+			continue
+		}
+		if special(r.Kind) {
+			short[r.Tier] += max(0, lacks(p, pl, r, watts, under))
 			continue
 		}
 		var part, base int64
@@ -327,7 +347,7 @@ func TestTinyFleetsEqualBruteForce(t *testing.T) {
 			continue
 		}
 		compared++
-		all := make([]int64, 6)
+		all := make([]int64, 7)
 		for _, x := range r.Cert.Tiers {
 			all[x.Tier] = x.Short
 			if x.Short > 0 {
@@ -352,4 +372,76 @@ func TestTinyFleetsEqualBruteForce(t *testing.T) {
 func dump(p *Problem) string {
 	b, _ := json.Marshal(p)
 	return string(b)
+}
+
+// lacks is what a plan misses of a row of the kinds counted column by column,
+// from the text of the model. watts is what each class draws, idle included.
+func lacks(p *Problem, pl *Plan, r Row, watts []int64, under func(z, top int) bool) int64 {
+	sees := func(c int) bool {
+		if (r.Measure == MeasureOwned || r.Measure == MeasureActive) && !p.Classes[c].Trainable {
+			return false
+		}
+		return len(r.Zones) == 0 || under(p.Classes[c].Zone, r.Zones[0])
+	}
+	var draw, cash, stopped, part, base int64
+	for c := range p.Classes {
+		if sees(c) {
+			draw += watts[c]
+		}
+		cash -= watts[c] * p.Zones[p.Classes[c].Zone].EnergyMicroPerKWh * 1000 // ppm of micro
+		if r.Measure == MeasureOwned && sees(c) {
+			base += p.Classes[c].Devices
+		}
+	}
+	count := func(class int, counts bool, n, devices, watts, money int64) {
+		if !sees(class) {
+			return
+		}
+		u := devices
+		switch r.Measure {
+		case MeasurePower:
+			u = watts
+		case MeasureRevenue:
+			u = money
+		}
+		if counts {
+			part += n * u
+		}
+		if r.Measure != MeasureOwned {
+			base += n * u
+		}
+	}
+	for k, x := range pl.Cells {
+		m, n := p.Mining[k], x.Keep+x.Enter
+		if slices.Contains(r.Coins, m.Coin) {
+			cash += n * m.GrossMicroPerHour * (PPM - m.HaircutPPM)
+		}
+		count(m.Class, r.Part == PartMining || r.Part == PartCoin && r.Coin == m.Coin, n, 1, m.WattsMeter, m.GrossMicroPerHour)
+	}
+	for j, f := range pl.Jobs {
+		if f == None {
+			if p.Jobs[j].Current != None {
+				stopped++
+			}
+			continue
+		}
+		o := p.Offers[f]
+		cash += o.NetMicroPerHour * PPM
+		if r.Part == PartCoin {
+			continue
+		}
+		count(o.Class, r.Part == PartJobs || r.Part == PartTenant && r.Tenant == p.Jobs[j].Tenant, 1, o.Width, o.WattsMeter, o.NetMicroPerHour)
+	}
+	switch r.Kind {
+	case RowPower:
+		return (draw - r.Limit) * PPM
+	case RowCash:
+		return r.Limit*PPM - cash
+	case RowPreempt:
+		return (stopped - r.Limit) * PPM
+	}
+	if r.Sense == AtMost {
+		return part*PPM - r.SharePPM*base
+	}
+	return r.SharePPM*base - part*PPM
 }

@@ -36,7 +36,7 @@ func report(in *instance, s *state, d *Duals, short []int64, stage Stage, comple
 			r.Preemptions++
 		}
 	}
-	r.Targets = in.targets(s, d, complete)
+	r.Targets = in.targets(s, d, complete, r.Cert.Tiers)
 	r.Binding = in.binding(s, d)
 	return r
 }

@@ -25,19 +25,29 @@ type instance struct {
 	offLo    []int   // per job, one more entry: first offer
 	tenRow   [][]int // per tenant: its rows
 	rows     []row   // compiled soft rows, in order of Problem.Rows (hard ones have soft unset)
-	scope    [][]int // per class: AI share rows that see it
+	scope    [][]int // per class: rows that see it, but for the coin rows
+	wide     [][]int // per class: those of scope that have a coefficient per cell and offer; nil when there are none
 	coins    []int   // coin rows
 	tiers    []int   // distinct tiers of soft rows, ascending
 	gangs    []bool  // per class: needs the packing check
 	places   []placeRow
 	onPlaces [][]placeUse // per offer
 	total    int64        // devices
-	idle     []int64      // per zone with its subtree, watts
+
+	// Packing, see packing.go: nodes by size as they are, and room to work in.
+	shelf   []sizes
+	left    sizes
+	fresh   []int
+	used    []int64
+	touched []int
+
+	idle []int64 // per zone with its subtree, watts
 }
 
 // row is a soft row in the form: c + sum of coefficients >= 0.
 type row struct {
 	soft           bool
+	special        bool // see rows.go; the figures below are not used then
 	c              int64
 	jobDev, jobW   int64 // per device and per watt of offers in scope
 	mineDev, mineW int64 // per device and per watt of mining in scope
@@ -208,7 +218,13 @@ func (in *instance) compileRows() {
 		if pr.Sense == AtMost {
 			sign = -1
 		}
-		cr := row{soft: true, coin: None, share: pr.SharePPM}
+		cr := row{soft: true, coin: None, share: pr.SharePPM, special: special(pr.Kind)}
+		if cr.special {
+			cr.c = in.compileSpecial(r)
+			in.rows[r] = cr
+			in.tiers = insertSorted(in.tiers, pr.Tier)
+			continue
+		}
 		if pr.Kind == RowCoin {
 			cr.coin = pr.Coin
 			in.coins = append(in.coins, r)
@@ -260,7 +276,7 @@ func insertSorted(s []int, v int) []int {
 // inScope: an empty list does not restrict; device measures see trainable
 // classes only, because an ASIC can never count towards an AI share.
 func inScope(p *Problem, r Row, c int) bool {
-	if r.Measure != MeasurePower && !p.Classes[c].Trainable {
+	if (r.Measure == MeasureOwned || r.Measure == MeasureActive) && !p.Classes[c].Trainable {
 		return false
 	}
 	ok := len(r.Classes) == 0
@@ -283,6 +299,9 @@ func inScope(p *Problem, r Row, c int) bool {
 // cellRow is the coefficient of one device on cell k in soft row r.
 func (in *instance) cellRow(r, k int) int64 {
 	cr, m := &in.rows[r], &in.p.Mining[k]
+	if cr.special {
+		return in.specialCell(r, k)
+	}
 	if cr.coin == None {
 		return cr.mineDev + cr.mineW*m.WattsMeter
 	}
@@ -292,8 +311,11 @@ func (in *instance) cellRow(r, k int) int64 {
 	return cr.share * m.GrossMicroPerHour
 }
 
-// offerRow is the coefficient of offer f in AI share row r.
+// offerRow is the coefficient of offer f in soft row r of its class's scope.
 func (in *instance) offerRow(r, f int) int64 {
 	cr, o := &in.rows[r], &in.p.Offers[f]
+	if cr.special {
+		return in.specialOffer(r, f)
+	}
 	return cr.jobDev*o.Width + cr.jobW*o.WattsMeter
 }

@@ -135,7 +135,7 @@ func (s *state) fillFloors() {
 			var list []entry
 			mines := in.bestMining()
 			for f, o := range p.Offers {
-				if s.offer[o.Job] == None && in.usable[f] && seen(in.scope[o.Class], r) {
+				if s.offer[o.Job] == None && in.usable[f] && seen(in.scope[o.Class], r) && in.offerRow(r, f) > 0 {
 					// The loss is against what the devices would mine.
 					loss := float64(in.value[f]) - float64(o.Width)*float64(mines[o.Class])
 					list = append(list, entry{f, loss / float64(max(1, in.offerRow(r, f)))})

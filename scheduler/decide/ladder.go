@@ -15,6 +15,11 @@ type ladder struct {
 	early Duals // of the walk
 
 	settled int64 // gap after the last dive, ppm
+
+	goal   []int64       // per tier: what the relaxation may miss
+	free   *instance     // without money; nil while no target is missed
+	tiers  []*Duals      // per tier: prices that prove what it must miss, or nil
+	guides []*relaxation // of the tiers served
 }
 
 // warmUp finds prices good enough to start the relaxation from.
@@ -86,7 +91,7 @@ func (l *ladder) first() {
 func (l *ladder) relax() bool {
 	l.x = newRelaxation(l.in, l.g)
 	x := l.x
-	x.short = l.s.shorts()
+	x.short = l.goal
 	if l.w != nil {
 		x.resume(l.w.basis)
 	}
@@ -110,6 +115,9 @@ func (l *ladder) relax() bool {
 	l.g.save()
 	copy(l.g.chosen, x.share)
 	x.purge()
+	for _, guide := range l.guides {
+		l.search(l.guided(guide), 4)
+	}
 	if l.w == nil {
 		for _, lead := range leads {
 			l.search(l.g.candidates(lead), 4)

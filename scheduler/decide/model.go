@@ -112,6 +112,10 @@ const (
 	RowAIShare RowKind = "ai_share"       // jobs' share of devices or power in a scope
 	RowTenant  RowKind = "tenant_devices" // at most Limit devices for one tenant; never yields
 	RowCoin    RowKind = "coin_share"     // one coin's share of gross mining revenue, at most
+	RowShare   RowKind = "share"          // the share of Use in a scope, by any measure, either sense
+	RowPower   RowKind = "power"          // at most Limit watts drawn in a scope, idle draw included
+	RowCash    RowKind = "cash"           // at least Limit micro per hour in cash, after all energy
+	RowPreempt RowKind = "preemptions"    // at most Limit running jobs stopped
 )
 
 // Sense tells a floor from a ceiling.
@@ -128,11 +132,26 @@ type Measure string
 
 // The measures. MeasureOwned: devices, of the trainable devices in scope;
 // MeasureActive: devices, of those that work now; MeasurePower: watts at the
-// meter, of the watts drawn by working devices in scope.
+// meter, of the watts drawn by working devices in scope. MeasureRevenue, for
+// RowShare only: gross mining revenue and what the jobs pay, of both together.
 const (
-	MeasureOwned  Measure = "owned"
-	MeasureActive Measure = "active"
-	MeasurePower  Measure = "power"
+	MeasureOwned   Measure = "owned"
+	MeasureActive  Measure = "active"
+	MeasurePower   Measure = "power"
+	MeasureRevenue Measure = "revenue"
+)
+
+// Part is what a RowShare counts.
+type Part string
+
+// The parts: all jobs, all mining, the mining of Row.Coin, the jobs of
+// Row.Tenant. A coin's share is one of mining, where the measure does not make
+// it one of what is owned.
+const (
+	PartJobs   Part = "jobs"
+	PartMining Part = "mining"
+	PartCoin   Part = "coin"
+	PartTenant Part = "tenant"
 )
 
 // Row is one coupling rule. Rows of kind RowTenant are hard. The others yield
@@ -143,13 +162,15 @@ type Row struct {
 	Kind     RowKind `json:"kind"`
 	Tier     int     `json:"tier"`
 	Sense    Sense   `json:"sense"`
-	Measure  Measure `json:"measure,omitempty"` // RowAIShare
-	SharePPM int64   `json:"share_ppm"`         // RowAIShare, RowCoin
-	Limit    int64   `json:"limit"`             // RowTenant, devices
-	Tenant   int     `json:"tenant"`            // RowTenant
-	Coin     int     `json:"coin"`              // RowCoin
-	Zones    []int   `json:"zones,omitempty"`   // RowAIShare scope, with subtrees; empty: all
-	Classes  []int   `json:"classes,omitempty"` // RowAIShare scope; empty: all
+	Measure  Measure `json:"measure,omitempty"` // RowAIShare, RowShare
+	Part     Part    `json:"part,omitempty"`    // RowShare
+	SharePPM int64   `json:"share_ppm"`         // RowAIShare, RowCoin, RowShare
+	Limit    int64   `json:"limit"`             // RowTenant devices, RowPower watts, RowCash micro per hour, RowPreempt jobs
+	Tenant   int     `json:"tenant"`            // RowTenant, PartTenant
+	Coin     int     `json:"coin"`              // RowCoin, PartCoin
+	Coins    []int   `json:"coins,omitempty"`   // RowCash: coins that are turned into cash; the others count as nothing
+	Zones    []int   `json:"zones,omitempty"`   // scope of RowAIShare, RowShare, RowPower, with subtrees; empty: all
+	Classes  []int   `json:"classes,omitempty"` // scope of the same; empty: all
 }
 
 // Policy is the operator's part of the question.
@@ -217,12 +238,15 @@ type Duals struct {
 }
 
 // TierProof states the shortfall that the plan leaves in one tier of soft rows
-// and the least that any plan could leave, both in row units (ppm x devices,
-// ppm x watts, ppm x micro).
+// and the least that any plan could leave which misses the stronger tiers by no
+// more than this one, both in row units (ppm x devices, ppm x watts, ppm x micro,
+// ppm x jobs). Duals, where present, are the prices that prove ShortBound, with
+// one row unit in the place of one nano; see DESIGN.md, "Proof".
 type TierProof struct {
-	Tier       int   `json:"tier"`
-	Short      int64 `json:"short"`
-	ShortBound int64 `json:"short_bound"`
+	Tier       int    `json:"tier"`
+	Short      int64  `json:"short"`
+	ShortBound int64  `json:"short_bound"`
+	Duals      *Duals `json:"duals,omitempty"`
 }
 
 // TargetCode says what became of a soft row.
@@ -233,11 +257,12 @@ const (
 	TargetMet          TargetCode = "TARGET_MET"
 	TargetNotBinding   TargetCode = "TARGET_NOT_BINDING"
 	TargetUnattainable TargetCode = "TARGET_UNATTAINABLE" // no plan can reach it
-	TargetConflict     TargetCode = "TARGET_CONFLICT"     // a stronger row was served first
+	TargetConflict     TargetCode = "TARGET_CONFLICT"     // a row With, stronger or of the same tier, stands in its way
 	TargetMissed       TargetCode = "TARGET_MISSED"       // not reached, and not proven out of reach
 )
 
 // TargetReport is one soft row's outcome. Shares are in ppm of the row's base;
+// that of a row with a Limit is the Limit, and 1,000,000 is wanted.
 // BestPossiblePPM is a proven limit for the row alone (an upper bound for a
 // floor, a lower bound for a ceiling).
 type TargetReport struct {
@@ -251,7 +276,7 @@ type TargetReport struct {
 }
 
 // RowReport is one hard limit that the plan touches, with its price in micro
-// per hour and unit (device, kW, move). It is a local slope: use WhatIf for
+// per hour and unit (device, kW, move). It is a local slope: use Marginals for
 // figures to show.
 type RowReport struct {
 	Scope          string `json:"scope"` // class, zone, row, moves
@@ -336,9 +361,11 @@ type Inventory struct {
 // Device is one concrete device. Dwell forbids to take it off its mining option
 // this round.
 type Device struct {
-	Class int  `json:"class"`
-	Node  int  `json:"node"`
-	Dwell bool `json:"dwell,omitempty"`
+	Class  int  `json:"class"`
+	Node   int  `json:"node"`
+	Rack   int  `json:"rack,omitempty"`   // of the node; 0: not known
+	Island int  `json:"island,omitempty"` // devices of a node with one number are linked closely; 0: not known
+	Dwell  bool `json:"dwell,omitempty"`
 }
 
 // UseKind says what a device does.

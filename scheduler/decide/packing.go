@@ -1,10 +1,16 @@
 package decide
 
+import "slices"
+
 // packs tells whether the given offers of one class fit its nodes. The rule is
 // part of the model: running gangs that stay hold the nodes they are on; the
 // others are taken by falling PerNode, then falling width, then offer id, and
 // each asks for its share on the fullest nodes that still have room. When sizes
 // divide one another, as powers of two do, the rule loses nothing.
+//
+// Nodes with equally many free devices are the same to the rule, so it works on
+// how many nodes there are of each size: there are few sizes even where there
+// are ten thousand nodes.
 func (in *instance) packs(class int, offers []int) bool {
 	_, ok := in.room(class, offers)
 	return ok
@@ -12,74 +18,130 @@ func (in *instance) packs(class int, offers []int) bool {
 
 // packsWith tells whether n devices on one node are left beside the offers.
 func (in *instance) packsWith(class int, offers []int, n int64) bool {
-	free, ok := in.room(class, offers)
-	return ok && takeNodes(free, n, 1)
+	left, ok := in.room(class, offers)
+	return ok && left.take(n, 1)
 }
 
-// room packs the offers and returns what is left on each node.
-func (in *instance) room(class int, offers []int) ([]int64, bool) {
+// sizes counts nodes by their free devices, ascending. It is empty for a class
+// whose nodes are not known.
+type sizes []sizeCount
+
+type sizeCount struct{ free, nodes int64 }
+
+// at is where a size stands, or would.
+func (s sizes) at(free int64) (int, bool) {
+	return slices.BinarySearchFunc(s, free, func(c sizeCount, f int64) int { return int(c.free - f) })
+}
+
+// put adds nodes of a size, or takes them away. Sizes that ran out stay, so that
+// no position moves under a loop over larger ones.
+func (s *sizes) put(free, nodes int64) {
+	i, ok := s.at(free)
+	if !ok {
+		*s = slices.Insert(*s, i, sizeCount{free: free})
+	}
+	(*s)[i].nodes += nodes
+}
+
+// take takes need devices on each of count different nodes, the fullest that fit
+// first.
+func (s *sizes) take(need, count int64) bool {
+	i, _ := s.at(need)
+	for count > 0 && i < len(*s) {
+		c := (*s)[i]
+		if n := min(count, c.nodes); n > 0 {
+			(*s)[i].nodes -= n
+			before := len(*s)
+			s.put(c.free-need, n) // smaller, hence behind us: no node serves a gang twice
+			i += len(*s) - before
+			count -= n
+		}
+		i++
+	}
+	return count == 0
+}
+
+// room packs the offers and returns what is left. The result is valid until the
+// next call.
+func (in *instance) room(class int, offers []int) (*sizes, bool) {
 	nodes := in.p.Classes[class].Nodes
+	in.left = in.left[:0]
 	if len(nodes) == 0 {
-		return nil, true
+		return &in.left, true
 	}
-	free := make([]int64, len(nodes))
-	for i, n := range nodes {
-		free[i] = n.Free
+	if in.shelf == nil {
+		in.shelf = make([]sizes, len(in.p.Classes))
 	}
-	var fresh []int
+	if in.shelf[class] == nil {
+		for _, n := range nodes {
+			in.shelf[class].put(n.Free, 1)
+		}
+	}
+	in.left = append(in.left, in.shelf[class]...)
+	in.fresh = in.fresh[:0]
+	if !in.standing(class, offers) {
+		return nil, false
+	}
+	sortFresh(in.p, in.fresh)
+	for _, f := range in.fresh {
+		o := &in.p.Offers[f]
+		if !in.left.take(o.PerNode, o.Width/o.PerNode) {
+			return nil, false
+		}
+	}
+	return &in.left, true
+}
+
+// standing takes the nodes of the running gangs that stay out of in.left and
+// collects the others in in.fresh.
+func (in *instance) standing(class int, offers []int) bool {
+	nodes := in.p.Classes[class].Nodes
+	if len(in.used) < len(nodes) {
+		in.used = make([]int64, len(nodes))
+	}
+	in.touched = in.touched[:0]
+	ok := true
 	for _, f := range offers {
-		o := in.p.Offers[f]
-		j := in.p.Jobs[o.Job]
+		o := &in.p.Offers[f]
+		j := &in.p.Jobs[o.Job]
 		if j.Current != f || len(j.On) == 0 {
 			if o.PerNode > 0 {
-				fresh = append(fresh, f)
+				in.fresh = append(in.fresh, f)
 			}
 			continue
 		}
 		for _, u := range j.On {
 			i := nodeIndex(nodes, u.Node)
-			if i < 0 || free[i] < u.Devices {
-				return nil, false
+			if i < 0 {
+				ok = false
+				continue
 			}
-			free[i] -= u.Devices
+			if in.used[i] == 0 {
+				in.touched = append(in.touched, i)
+			}
+			in.used[i] += u.Devices
 		}
 	}
-	sortFresh(in.p, fresh)
-	for _, f := range fresh {
-		o := in.p.Offers[f]
-		if !takeNodes(free, o.PerNode, o.Width/o.PerNode) {
-			return nil, false
+	for _, i := range in.touched {
+		if u := in.used[i]; u > nodes[i].Free {
+			ok = false
+		} else {
+			in.left.put(nodes[i].Free, -1)
+			in.left.put(nodes[i].Free-u, 1)
 		}
+		in.used[i] = 0
 	}
-	return free, true
+	return ok
 }
 
-// takeNodes takes need devices on each of count different nodes, the fullest
-// that fit first.
-func takeNodes(free []int64, need, count int64) bool {
-	used := make([]bool, len(free))
-	for ; count > 0; count-- {
-		best := -1
-		for i, f := range free {
-			if !used[i] && f >= need && (best < 0 || f < free[best]) {
-				best = i
-			}
-		}
-		if best < 0 {
-			return false
-		}
-		used[best] = true
-		free[best] -= need
-	}
-	return true
-}
-
+// sortFresh puts offers in the order in which the rule packs them.
 func sortFresh(p *Problem, fs []int) {
-	for i := 1; i < len(fs); i++ { // short lists, and no closure to allocate
-		for k := i; k > 0 && packBefore(p, fs[k], fs[k-1]); k-- {
-			fs[k], fs[k-1] = fs[k-1], fs[k]
+	slices.SortFunc(fs, func(a, b int) int {
+		if packBefore(p, a, b) {
+			return -1
 		}
-	}
+		return 1
+	})
 }
 
 func packBefore(p *Problem, a, b int) bool {

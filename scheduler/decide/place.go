@@ -7,7 +7,9 @@ import (
 
 // Place maps a plan's counts to concrete devices with few moves. Gangs that
 // stay keep their devices; new ones go, by falling size, to nodes that hold the
-// job's checkpoint, the fullest that fit first; miners stay where they are as
+// job's checkpoint, the fullest that fit first, to one rack and to one island of
+// each node where that takes no other room; gangs without a wish for their nodes
+// go where they spoil least room for the others; miners stay where they are as
 // far as the counts allow. A device inside its minimum dwell stays on its
 // option whatever the plan says, unless the option is banned or the plan had to
 // break dwell to respect a class count or a power cap. A gang that finds no
@@ -47,11 +49,12 @@ type placer struct {
 	now      []Use
 	next     []Use
 	taken    []bool
-	class    [][]int // per class: devices by index
-	count    []int64 // per cell: devices placed
-	surplus  []int64 // per cell: devices there now beyond the plan
-	short    []bool  // per class: a gang of it was left out
-	offers   []int   // per job: placed offer or None
+	class    [][]int    // per class: devices by index
+	count    []int64    // per cell: devices placed
+	surplus  []int64    // per cell: devices there now beyond the plan
+	short    []bool     // per class: a gang of it was left out
+	shelf    []*shelves // per class, once a gang asked
+	offers   []int      // per job: placed offer or None
 	unplaced []int
 	held     []int
 }
@@ -60,7 +63,7 @@ func newPlacer(inv Inventory, cur Placement, p *Problem, pl Plan) *placer {
 	n := len(inv.Devices)
 	a := &placer{inv: inv, p: p, pl: pl, in: compile(p), now: make([]Use, n), next: make([]Use, n), taken: make([]bool, n),
 		class: make([][]int, len(p.Classes)), count: make([]int64, len(p.Mining)), surplus: make([]int64, len(p.Mining)),
-		short: make([]bool, len(p.Classes)), offers: make([]int, len(p.Jobs))}
+		short: make([]bool, len(p.Classes)), shelf: make([]*shelves, len(p.Classes)), offers: make([]int, len(p.Jobs))}
 	for j := range a.offers {
 		a.offers[j] = None
 	}
@@ -176,8 +179,30 @@ type nodeRoom struct {
 	free []int
 }
 
-// find picks the devices for a new gang, or nil.
+// find picks the devices for a new gang, or nil. A gang that has devices of its
+// own to go back to, or that may only go to certain nodes, looks at all nodes.
 func (a *placer) find(f int) []int {
+	o := &a.p.Offers[f]
+	s := a.shelf[o.Class]
+	if s == nil {
+		s = a.shelve(o.Class)
+		a.shelf[o.Class] = s
+	}
+	if a.p.Jobs[o.Job].Current != None || o.Job < len(a.inv.Local) && a.inv.Local[o.Job] != nil {
+		devices := a.search(f)
+		for _, d := range devices {
+			s.drop(a, s.at[a.inv.Devices[d].Node], []int{d})
+		}
+		return devices
+	}
+	if o.PerNode > 0 {
+		return a.gang(s, o.PerNode, o.Width/o.PerNode)
+	}
+	return a.spread(s, o.Width)
+}
+
+// search is find over all nodes.
+func (a *placer) search(f int) []int {
 	o := a.p.Offers[f]
 	rooms := a.rooms(f)
 	sort.SliceStable(rooms, func(x, y int) bool {
@@ -262,7 +287,7 @@ func (a *placer) local(job, node int) bool {
 }
 
 // mine gives the free devices of each class to its cells: first those already
-// there, then the rest by index.
+// there, then the rest, those that lose their present use before parked ones.
 func (a *placer) mine() {
 	want := func(k int) int64 {
 		if a.in.limit[k] == 0 {
@@ -277,15 +302,17 @@ func (a *placer) mine() {
 	}
 	for c, devices := range a.class {
 		k := a.in.cellLo[c]
-		for _, d := range devices {
-			for k < a.in.cellLo[c+1] && a.count[k] >= want(k) {
-				k++
-			}
-			if k == a.in.cellLo[c+1] {
-				break
-			}
-			if !a.taken[d] {
-				a.assign(d, Use{UseMining, k})
+		for _, idle := range [2]bool{false, true} { // what has to change anyway goes first, so that what is parked may stay so
+			for _, d := range devices {
+				for k < a.in.cellLo[c+1] && a.count[k] >= want(k) {
+					k++
+				}
+				if k == a.in.cellLo[c+1] {
+					break
+				}
+				if !a.taken[d] && (a.now[d].Kind == UseParked) == idle {
+					a.assign(d, Use{UseMining, k})
+				}
 			}
 		}
 	}

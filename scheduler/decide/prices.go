@@ -142,9 +142,15 @@ func (g *pricer) scales() {
 		s := topDev
 		switch {
 		case pr.Kind == RowTenant:
-		case pr.Kind == RowCoin:
+		case pr.Kind == RowCoin || pr.Kind == RowCash || pr.Measure == MeasureRevenue:
 			s = 1000.0 / PPM
-		case pr.Measure == MeasurePower:
+		case pr.Kind == RowPreempt:
+			s = 0
+			for j := range in.out {
+				s = math.Max(s, -float64(in.out[j]))
+			}
+			s = float64(s+topDev) / PPM
+		case pr.Kind == RowPower || pr.Measure == MeasurePower:
 			s = 0
 			for c := range watt {
 				s = math.Max(s, watt[c])
@@ -277,6 +283,11 @@ func (g *pricer) sweep(late float64) float64 {
 		c := m.Class
 		gr := float64(g.grossF[k] * (coinShare - coinOwn[m.Coin]))
 		adj := gr + g.mineDev[c] + float64(g.mineW[c]*g.meterF[k]) - float64(g.zprice[c]*g.cellWF[k])
+		if in.wide != nil {
+			for _, r := range in.wide[c] {
+				adj += float64(g.row[r] * float64(in.cellRow(r, k)))
+			}
+		}
 		rcs[k] = adj
 		if in.limit[k] > 0 {
 			if e := adj + g.enterF[k] - g.moves; e > g.floor[c] {
@@ -340,6 +351,23 @@ func (g *pricer) mine(k int, n float64) {
 	g.minDevC[m.Class] += n
 	g.minWC[m.Class] += float64(n * g.meterF[k])
 	g.gross[m.Coin] += float64(n * g.grossF[k])
+	if g.in.wide != nil {
+		for _, r := range g.in.wide[m.Class] {
+			g.slack[len(g.class)+len(g.zone)+r] += float64(n * float64(g.in.cellRow(r, k)))
+		}
+	}
+}
+
+// wideOffer is what the rows counted column by column pay for an offer.
+func (g *pricer) wideOffer(f int) float64 {
+	if g.in.wide == nil {
+		return 0
+	}
+	v := 0.0
+	for _, r := range g.in.wide[g.in.p.Offers[f].Class] {
+		v += float64(g.row[r] * float64(g.in.offerRow(r, f)))
+	}
+	return v
 }
 
 // sweepJob returns the job's best reduced value and the devices it moves.
@@ -366,6 +394,7 @@ func (g *pricer) sweepJob(j int, late float64) (float64, float64) {
 		if f == job.Current {
 			rc += float64(c.width * g.moves)
 		}
+		rc += g.wideOffer(f)
 		if rc <= best {
 			continue // places only cost
 		}
@@ -391,6 +420,11 @@ func (g *pricer) sweepJob(j int, late float64) (float64, float64) {
 	for _, u := range in.onPlaces[at] {
 		g.slack[len(g.class)+len(g.zone)+len(g.row)+u.row] -= float64(u.n)
 	}
+	if in.wide != nil {
+		for _, r := range in.wide[c] {
+			g.slack[len(g.class)+len(g.zone)+r] += float64(in.offerRow(r, at))
+		}
+	}
 	if at != job.Current {
 		return best, g.widthF[at]
 	}
@@ -404,7 +438,7 @@ func (g *pricer) offerRC(f int, tenant float64, current int) float64 {
 	if f != current {
 		per -= g.moves
 	}
-	v := g.valueF[f]
+	v := g.valueF[f] + g.wideOffer(f)
 	for _, u := range g.in.onPlaces[f] {
 		v -= float64(float64(u.n) * g.node[u.row])
 	}
@@ -446,7 +480,7 @@ func (g *pricer) slacks(nC, nZ int, moved float64) float64 {
 		if cr.coin != None {
 			act += float64(float64(cr.share)*grossAll) - float64(PPM*g.gross[cr.coin])
 		}
-		g.slack[i] = act
+		g.slack[i] += act
 	}
 	for c := 0; c < nC; c++ {
 		for _, r := range in.scope[c] {

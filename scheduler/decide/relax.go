@@ -18,7 +18,8 @@ import (
 type relaxation struct {
 	in    *instance
 	g     *pricer
-	short []int64 // per tier: what may be missed
+	short []int64 // per tier: what may be missed, or unmet
+	aim   int     // 1 + the tier whose shortfall is minimised in place of money; 0: none
 	work  []int   // offers in the program, in order of arrival
 	has   []bool  // per offer
 	fixed []int8  // per offer: 1 must run, -1 must not (dives)
@@ -166,7 +167,11 @@ func (x *relaxation) build() lp.Basis {
 		m.AddRow(-lp.Inf, lp.Inf)
 	}
 	for t := range in.tiers {
-		m.AddRow(-lp.Inf, float64(x.short[t])/PPM)
+		if x.short[t] == unmet {
+			m.AddRow(-lp.Inf, lp.Inf)
+		} else {
+			m.AddRow(-lp.Inf, float64(x.short[t])/PPM)
+		}
 	}
 	for i := 0; x.coinN > 0 && i <= x.coinN; i++ {
 		m.AddRow(0, 0)
@@ -230,15 +235,18 @@ func (x *relaxation) columns(at []lp.Place) []lp.Place {
 	x.auxCol = x.m.Cols()
 	for r := range p.Rows {
 		rows, vals = rows[:0], vals[:0]
-		up := 0.0
+		up, cost := 0.0, 0.0
 		if in.rows[r].soft {
+			if x.aim == 1+in.rows[r].tier {
+				cost = -PPM
+			}
 			put(rows0+r, 1)
 			put(tiers0+in.rows[r].tier, 1)
 			if x.short[in.rows[r].tier] > 0 {
 				up = lp.Inf
 			}
 		}
-		x.m.AddCol(0, 0, up, rows, vals)
+		x.m.AddCol(cost, 0, up, rows, vals)
 	}
 	for a := 0; x.coinN > 0 && a <= x.coinN; a++ { // gross per coin, then in total
 		rows, vals = rows[:0], vals[:0]

@@ -20,6 +20,10 @@ func (x *relaxation) sift(limit int64) bool {
 		v float64
 	}
 	var list []paying
+	slack := 0.0
+	if x.aim > 0 {
+		slack = 1e-3 // of a device is 1e6: the figures of a tier carry no scale of their own
+	}
 	for round := 0; round < siftRounds; round++ {
 		if x.solve(limit-x.pivots) != lp.Optimal {
 			return false
@@ -47,13 +51,13 @@ func (x *relaxation) sift(limit int64) bool {
 				v := g.offerRC(f, tenant, job.Current) - float64(in.out[j])
 				if x.has[f] {
 					held = math.Max(held, v)
-				} else if v > 0 {
+				} else if v > slack {
 					list = append(list, paying{f, v})
 				}
 			}
 			slices.SortFunc(list, func(a, b paying) int { return cmp.Or(cmp.Compare(b.v, a.v), cmp.Compare(a.f, b.f)) })
 			for i, o := range list {
-				if i == 3 || o.v <= held+float64(1e-9*math.Abs(float64(in.value[o.f]))) {
+				if i == 3 || o.v <= held+slack+float64(1e-9*math.Abs(float64(in.value[o.f]))) {
 					break
 				}
 				added = x.bring(o.f) || added

@@ -52,13 +52,16 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	// 1. Prices: a short walk, or the last round's as they are.
 	l.warmUp()
 	// 2. A first plan at those prices, or the last one where it is better: it
-	//    says which targets can be served.
+	//    says which targets may be missed; those are then served tier by tier.
 	l.first()
+	l.serveTiers()
 	// 3. The relaxation's exact optimum, its prices, and plans rounded from its
 	//    values; the long walk in its place where that did not come to an end.
 	solved := l.relax()
 	if !solved {
 		l.walk()
+	} else {
+		solved = l.refine()
 	}
 	// 4. Tiny fleets exactly.
 	complete := false
@@ -71,6 +74,7 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	short := l.s.shorts()
 	duals := l.prove(short, solved)
 	r := report(in, l.s, &duals, short, StageImproved, complete)
+	l.tierProofs(&r, l.s)
 	r.Work = l.work
 	next := &Warm{duals: duals, plan: r.Plan, shorts: short, shape: shapeOf(in.p)}
 	if anyPositive(short) {

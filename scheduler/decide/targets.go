@@ -8,7 +8,7 @@ import "math/bits"
 // allowed except for promises.
 func (in *instance) leastShort(r int) int64 {
 	cr := &in.rows[r]
-	if !cr.soft || cr.coin != None || in.p.Rows[r].Sense != AtLeast {
+	if in.p.Rows[r].Kind != RowAIShare || in.p.Rows[r].Sense != AtLeast {
 		return 0
 	}
 	return max(0, -(cr.c + in.mostFor(r)))
@@ -73,25 +73,32 @@ func mulStick(a, b int64) int64 {
 }
 
 // targets reports every soft row.
-func (in *instance) targets(s *state, d *Duals, complete bool) []TargetReport {
+func (in *instance) targets(s *state, d *Duals, complete bool, tiers []TierProof) []TargetReport {
 	out := []TargetReport{}
-	for r, pr := range in.p.Rows {
+	for r := range in.p.Rows {
 		if !in.rows[r].soft {
 			continue
 		}
-		t := TargetReport{Row: r, WantedPPM: pr.SharePPM, Short: max(0, -s.act[r]), With: None}
+		pr, proof := &in.p.Rows[r], &tiers[in.rows[r].tier]
+		t := TargetReport{Row: r, WantedPPM: pr.wanted(), Short: max(0, -s.act[r]), With: None}
 		base := in.rowBase(s, r)
-		part := in.rowPart(s, r)
-		t.AchievedPPM = ratio(part, base)
+		t.AchievedPPM = ratio(in.rowPart(s, r), base)
 		t.BestPossiblePPM = in.bestShare(r)
-		least := in.leastShort(r)
+		if in.alone(r) && pr.constantBase() {
+			t.BestPossiblePPM = pr.nearest(t.BestPossiblePPM, base, proof.ShortBound)
+		}
 		switch {
 		case t.Short == 0 && d.Row[r] == 0:
 			t.Code = TargetNotBinding
 		case t.Short == 0:
 			t.Code = TargetMet
-		case least > 0:
+		case in.leastShort(r) > 0:
 			t.Code = TargetUnattainable
+		case proof.Duals != nil && proof.Duals.Row[r] > 0:
+			t.Code = TargetUnattainable
+			if t.With = in.inTheWay(s, proof.Duals, r); t.With != None {
+				t.Code = TargetConflict
+			}
 		default:
 			t.Code = TargetMissed
 			if t.With = in.stronger(s, d, r); t.With != None {
@@ -103,6 +110,28 @@ func (in *instance) targets(s *state, d *Duals, complete bool) []TargetReport {
 		out = append(out, t)
 	}
 	return out
+}
+
+// alone tells whether a soft row is the only one of its tier: the tier's proof
+// then speaks of it.
+func (in *instance) alone(r int) bool {
+	for q := range in.rows {
+		if q != r && in.rows[q].soft && in.rows[q].tier == in.rows[r].tier {
+			return false
+		}
+	}
+	return true
+}
+
+// inTheWay is the first row, not missed itself, to which the proof of r's
+// tier gives a price, or None.
+func (in *instance) inTheWay(s *state, d *Duals, r int) int {
+	for q := range in.rows {
+		if q != r && in.rows[q].soft && d.Row[q] > 0 && (s.act[q] >= 0 || in.rows[q].tier < in.rows[r].tier) {
+			return q
+		}
+	}
+	return None
 }
 
 // stronger is the first row of a stronger tier that sees the same devices and
@@ -121,10 +150,17 @@ func (in *instance) stronger(s *state, d *Duals, r int) int {
 	return None
 }
 
-// rowBase is what the row's share is a share of, rowPart what counts.
+// rowBase is what the row's share is a share of, rowPart what counts. Of a row
+// with a limit the limit is the base.
 func (in *instance) rowBase(s *state, r int) int64 {
 	p, pr := in.p, in.p.Rows[r]
 	var sum int64
+	if pr.absolute() {
+		return pr.Limit
+	}
+	if pr.Kind == RowShare {
+		return in.shareOf(s, r, true)
+	}
 	for k, n := range s.count {
 		m := &p.Mining[k]
 		switch {
@@ -154,6 +190,14 @@ func (in *instance) rowBase(s *state, r int) int64 {
 func (in *instance) rowPart(s *state, r int) int64 {
 	p, pr := in.p, in.p.Rows[r]
 	var sum int64
+	switch {
+	case pr.Kind == RowCash:
+		return pr.Limit + floorDiv(s.act[r], PPM)
+	case pr.absolute():
+		return pr.Limit - s.act[r]/PPM
+	case pr.Kind == RowShare:
+		return in.shareOf(s, r, false)
+	}
 	if pr.Kind == RowCoin {
 		for k, n := range s.count {
 			if p.Mining[k].Coin == pr.Coin {
@@ -192,6 +236,9 @@ func (in *instance) bestShare(r int) int64 {
 	p, pr := in.p, in.p.Rows[r]
 	if pr.Sense == AtMost {
 		return 0
+	}
+	if in.rows[r].special {
+		return PPM
 	}
 	if pr.Measure != MeasureOwned {
 		for f, o := range p.Offers {

@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // Totals above which sums could leave int64; see DESIGN.md, "Numbers".
@@ -235,30 +236,39 @@ func (v *validator) rows() {
 		path := fmt.Sprintf("rows[%d]", i)
 		v.figure("rows", i, "tier", int64(r.Tier), MaxCount)
 		v.figure("rows", i, "share_ppm", r.SharePPM, PPM)
-		v.figure("rows", i, "limit", r.Limit, MaxCount)
-		kind := string(r.Kind)
+		most := int64(MaxCount)
+		if r.Kind == RowPower || r.Kind == RowCash {
+			most = maxTotalGross
+		}
+		v.figure("rows", i, "limit", r.Limit, most)
+		kind, senses := string(r.Kind), []Sense{AtMost}
 		switch r.Kind {
 		case RowTenant:
 			v.ref("rows", i, "tenant", r.Tenant, v.p.Tenants)
 		case RowCoin:
+			kind = "money"
 			v.ref("rows", i, "coin", r.Coin, v.p.Coins)
-		case RowAIShare:
-			if kind = "devices"; r.Measure == MeasurePower {
-				kind = "power"
+		case RowAIShare, RowShare:
+			senses = []Sense{AtMost, AtLeast}
+			kind = v.share(i, r)
+		case RowPower, RowPreempt:
+		case RowCash:
+			kind, senses = "money", []Sense{AtLeast}
+			for _, m := range r.Coins {
+				v.ref("rows", i, "coins", m, v.p.Coins)
 			}
-			if r.Measure != MeasureOwned && r.Measure != MeasureActive && r.Measure != MeasurePower {
-				v.bad(path+".measure", "is %q, not owned, active or power", r.Measure)
-			}
+		default:
+			v.bad(path+".kind", "is %q, not ai_share, share, tenant_devices, coin_share, power, cash or preemptions", r.Kind)
+		}
+		if r.Kind == RowAIShare || r.Kind == RowShare || r.Kind == RowPower {
 			for _, z := range r.Zones {
 				v.ref("rows", i, "zones", z, len(v.p.Zones))
 			}
 			for _, c := range r.Classes {
 				v.ref("rows", i, "classes", c, len(v.p.Classes))
 			}
-		default:
-			v.bad(path+".kind", "is %q, not ai_share, tenant_devices or coin_share", r.Kind)
 		}
-		if r.Sense != AtMost && (r.Kind != RowAIShare || r.Sense != AtLeast) {
+		if !slices.Contains(senses, r.Sense) {
 			v.bad(path+".sense", "is %q, which this kind does not take", r.Sense)
 		}
 		if r.Kind == RowTenant {
@@ -270,6 +280,35 @@ func (v *validator) rows() {
 			unit[r.Tier] = kind
 		}
 	}
+}
+
+// share checks what a share counts and returns the unit.
+func (v *validator) share(i int, r Row) string {
+	path := fmt.Sprintf("rows[%d]", i)
+	if r.Kind == RowShare {
+		switch r.Part {
+		case PartJobs, PartMining:
+		case PartCoin:
+			v.ref("rows", i, "coin", r.Coin, v.p.Coins)
+		case PartTenant:
+			v.ref("rows", i, "tenant", r.Tenant, v.p.Tenants)
+		default:
+			v.bad(path+".part", "is %q, not jobs, mining, coin or tenant", r.Part)
+		}
+	}
+	switch {
+	case r.Measure == MeasureOwned || r.Measure == MeasureActive:
+		return "devices"
+	case r.Measure == MeasurePower:
+		return "power"
+	case r.Measure == MeasureRevenue && r.Kind == RowShare:
+		return "money"
+	case r.Kind == RowShare:
+		v.bad(path+".measure", "is %q, not owned, active, power or revenue", r.Measure)
+	default:
+		v.bad(path+".measure", "is %q, not owned, active or power", r.Measure)
+	}
+	return "devices"
 }
 
 // sum adds a*b to t and sticks at the largest value.
@@ -320,9 +359,20 @@ func (v *validator) totals() {
 	if gross > maxTotalGross {
 		v.bad("mining", "could gross more than %d micro per hour", int64(maxTotalGross))
 	}
+	if rows := money; rows > maxTotalGross && v.countsMoney() {
+		v.bad("rows", "of cash or of shares of revenue allow no more than %d micro per hour in all", int64(maxTotalGross))
+	}
 	if money > maxTotalMoney {
 		v.bad("offers", "and mining, energy and one-off costs could exceed %d micro per hour", int64(maxTotalMoney))
 	}
+}
+
+// countsMoney tells whether a row adds up the money of jobs, which then has to
+// stay as small as what mining brings: rows count in ppm.
+func (v *validator) countsMoney() bool {
+	return slices.ContainsFunc(v.p.Rows, func(r Row) bool {
+		return r.Kind == RowCash || r.Kind == RowShare && r.Measure == MeasureRevenue
+	})
 }
 
 // perHour spreads a one-off cost over the horizon, rounded up; it sticks at

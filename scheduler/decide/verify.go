@@ -186,6 +186,11 @@ func (a *audit) shares() {
 		if row.Kind == RowTenant {
 			continue
 		}
+		if a.counted(row.Kind) {
+			a.countRow(r)
+			a.short[row.Tier] += max(0, -a.rowSum[r])
+			continue
+		}
 		for k, x := range a.plan.Cells {
 			m, n := p.Mining[k], x.Keep+x.Enter
 			switch {

@@ -153,6 +153,8 @@ func (a *audit) lagrangian(d *Duals, rows []slotRow) *big.Int {
 	}
 	for r, row := range p.Rows {
 		switch {
+		case a.counted(row.Kind):
+			total.Add(total, new(big.Int).Mul(a.constant(r), bi(d.Row[r])))
 		case row.Kind == RowTenant:
 			total.Add(total, mul(d.Row[r], fine, row.Limit))
 		case row.Measure == MeasureOwned && row.Kind == RowAIShare:
@@ -182,6 +184,9 @@ func (a *audit) lagrangian(d *Duals, rows []slotRow) *big.Int {
 		net.Sub(net, new(big.Int).Mul(watt[m.Class], bi(above)))
 		net.Add(net, new(big.Int).Mul(gross[m.Coin], bi(m.GrossMicroPerHour)))
 		for r, row := range p.Rows {
+			if a.counted(row.Kind) {
+				net.Add(net, new(big.Int).Mul(a.cellAdds(r, k), bi(d.Row[r])))
+			}
 			if !a.inRow[r][m.Class] || row.Measure == MeasureOwned {
 				continue
 			}
@@ -280,6 +285,9 @@ func (a *audit) offerNet(d *Duals, rows []slotRow, watt []*big.Int, f int) *big.
 	x.Mul(x, bi(fine))
 	x.Sub(x, new(big.Int).Mul(watt[o.Class], bi(above)))
 	for r, row := range p.Rows {
+		if a.counted(row.Kind) && d.Row[r] > 0 {
+			x.Add(x, new(big.Int).Mul(a.offerAdds(r, f), bi(d.Row[r])))
+		}
 		if !a.inRow[r][o.Class] || d.Row[r] == 0 {
 			continue
 		}

@@ -84,7 +84,7 @@ func least(x, y *big.Int) *big.Int {
 // unavoidable is the least shortfall row r can have.
 func (a *audit) unavoidable(r int) int64 {
 	row := a.p.Rows[r]
-	if row.Kind != RowAIShare || row.Sense != AtLeast {
+	if row.Kind != RowAIShare || row.Sense == AtMost {
 		return 0
 	}
 	need := int64(0)
@@ -99,14 +99,24 @@ func (a *audit) tierProofs(r *Result) error {
 		return fmt.Errorf("certificate has %d tiers of %d", len(r.Cert.Tiers), len(a.order))
 	}
 	for i, tier := range a.order {
-		var sum int64
+		least := new(big.Int)
 		for q, row := range a.p.Rows {
 			if row.Kind != RowTenant && row.Tier == tier {
-				sum += a.unavoidable(q)
+				least.Add(least, bi(a.unavoidable(q)))
 			}
 		}
-		if want := (TierProof{Tier: tier, Short: a.short[tier], ShortBound: min(sum, a.short[tier])}); r.Cert.Tiers[i] != want {
-			return fmt.Errorf("tier proof is %+v, should be %+v", r.Cert.Tiers[i], want)
+		proof := r.Cert.Tiers[i]
+		if proof.Duals != nil {
+			proven, err := a.leastMissed(tier, proof.Duals)
+			if err != nil {
+				return err
+			}
+			if least.Cmp(proven) < 0 {
+				least = proven
+			}
+		}
+		if bound := least.Int64(); proof.Tier != tier || proof.Short != a.short[tier] || !least.IsInt64() || proof.ShortBound != min(bound, a.short[tier]) {
+			return fmt.Errorf("tier %d is said to miss %d and at least %d, should be %d and %d", proof.Tier, proof.Short, proof.ShortBound, a.short[tier], bound)
 		}
 	}
 	return nil
@@ -121,7 +131,11 @@ func (a *audit) targets(r *Result) error {
 		if i >= len(r.Targets) {
 			return fmt.Errorf("row %d has no target report", q)
 		}
-		t := TargetReport{Row: q, WantedPPM: row.SharePPM, Short: max(0, -a.rowSum[q]), With: None, AchievedPPM: parts(a.part[q], a.base[q]), BestPossiblePPM: a.reach(q)}
+		proof := r.Cert.Tiers[slices.Index(a.order, row.Tier)]
+		t := TargetReport{Row: q, WantedPPM: row.SharePPM, Short: max(0, -a.rowSum[q]), With: None, AchievedPPM: parts(a.part[q], a.base[q]), BestPossiblePPM: a.reach(q, proof.ShortBound)}
+		if row.Kind == RowPower || row.Kind == RowCash || row.Kind == RowPreempt {
+			t.WantedPPM = PPM
+		}
 		price := r.Cert.Duals.Row[q]
 		switch {
 		case t.Short == 0 && price > 0:
@@ -130,6 +144,15 @@ func (a *audit) targets(r *Result) error {
 			t.Code = TargetNotBinding
 		case a.unavoidable(q) > 0:
 			t.Code = TargetUnattainable
+		case proof.Duals != nil && proof.Duals.Row[q] > 0:
+			t.Code = TargetUnattainable
+			for o, other := range a.p.Rows {
+				if o == q || other.Kind == RowTenant || proof.Duals.Row[o] == 0 || (a.rowSum[o] < 0 && other.Tier >= row.Tier) {
+					continue
+				}
+				t.Code, t.With = TargetConflict, o
+				break
+			}
 		default:
 			if t.With = a.rival(q, r.Cert.Duals.Row); t.With != None {
 				t.Code = TargetConflict
@@ -157,25 +180,53 @@ func parts(x, of int64) int64 {
 	return new(big.Int).Div(mul(x, PPM), bi(of)).Int64()
 }
 
-func (a *audit) reach(r int) int64 {
+// reach is the best share of row r that no proof excludes; least is what its
+// tier must miss.
+func (a *audit) reach(r int, least int64) int64 {
 	row := a.p.Rows[r]
+	best, constant := int64(PPM), row.Limit
 	switch {
 	case row.Sense == AtMost:
-		return 0
+		best = 0
+	case a.counted(row.Kind):
 	case row.Measure == MeasureOwned:
-		return min(PPM, parts(a.serve(r)/PPM, a.base[r]))
-	}
-	for f, o := range a.p.Offers {
-		if a.runnable[f] && a.inRow[r][o.Class] {
-			return PPM
+		best = min(PPM, parts(a.serve(r)/PPM, a.base[r]))
+	default:
+		best = 0
+		for f, o := range a.p.Offers {
+			if a.runnable[f] && a.inRow[r][o.Class] {
+				best = PPM
+			}
 		}
 	}
-	return 0
+	want := int64(PPM)
+	if row.Kind == RowAIShare || row.Kind == RowShare {
+		if row.Measure != MeasureOwned {
+			return best
+		}
+		constant, want = a.base[r], row.SharePPM
+	}
+	for q, other := range a.p.Rows {
+		if row.Kind == RowCoin || q != r && other.Kind != RowTenant && other.Tier == row.Tier {
+			return best // the tier's proof does not speak of this row alone
+		}
+	}
+	if least <= 0 {
+		return best
+	}
+	if row.Sense == AtMost {
+		at := mul(constant, want)
+		return max(best, parts(roundUp(at.Add(at, bi(least)), PPM).Int64(), constant))
+	}
+	at := mul(constant, want)
+	return min(best, parts(at.Sub(at, bi(least)).Div(at, bi(PPM)).Int64(), constant))
 }
 
 // rival is the first tight row of a stronger tier that shares a class with r.
 func (a *audit) rival(r int, price []int64) int {
-	sees := func(q, c int) bool { return a.p.Rows[q].Kind == RowCoin || a.inRow[q][c] }
+	sees := func(q, c int) bool {
+		return a.p.Rows[q].Kind == RowCoin || a.inRow[q][c] || a.counted(a.p.Rows[q].Kind) && a.covers(q, c)
+	}
 	for q, row := range a.p.Rows {
 		if row.Kind == RowTenant || row.Tier >= a.p.Rows[r].Tier || (a.rowSum[q] > 0 && price[q] == 0) {
 			continue

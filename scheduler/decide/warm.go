@@ -136,13 +136,22 @@ func (in *instance) roomOf() []int64 {
 		out = append(out, w)
 	}
 	for _, r := range p.Rows {
-		out = append(out, r.Limit)
+		limit := r.Limit
+		if r.Sense == AtLeast {
+			limit = -limit
+		}
+		out = append(out, limit, -r.sign()*r.SharePPM)
 	}
 	return out
 }
 
 // roomier reports whether a shortfall of the last plan may be avoidable by now.
 func (w *Warm) roomier(in *instance) bool {
+	for r := range in.rows {
+		if money := in.p.Rows[r].Kind == RowCash || in.p.Rows[r].Measure == MeasureRevenue; money && w.short(in.rows[r].tier) > 0 {
+			return true // prices are its room, and those move all the time
+		}
+	}
 	now := in.roomOf()
 	if len(now) != len(w.room) || in.p.Policy.MaxMoves > 0 {
 		return true

@@ -32,16 +32,21 @@ func shortSame(a, b *Result) bool { return slices.Equal(a.Cert.Tiers, b.Cert.Tie
 
 // fromPlan solves q from another question's prices and plan.
 func fromPlan(q *Problem, w *Warm, pl Plan, b Budget) Result {
-	in := compile(q)
+	r, _ := fresh(compile(q), warmFor(q, w, pl, 0), b.withDefaults())
+	return r
+}
+
+// warmFor carries the prices and the basis of one question over to another with
+// the same columns. settled is the gap, in ppm, that is not worth a dive.
+func warmFor(q *Problem, w *Warm, pl Plan, settled int64) *Warm {
 	d := w.duals.clone()
 	for len(d.Row) < len(q.Rows) {
 		d.Row = append(d.Row, 0)
 	}
-	if len(d.Place) != len(in.places) {
-		d.Place = make([]int64, len(in.places))
+	if n := len(compile(q).places); len(d.Place) != n {
+		d.Place = make([]int64, n)
 	}
-	r, _ := fresh(in, &Warm{duals: d, plan: pl, shape: shapeOf(q)}, b.withDefaults())
-	return r
+	return &Warm{duals: d, plan: pl, shape: shapeOf(q), basis: w.basis, settled: settled}
 }
 
 func pair(p *Problem, d Delta, before, after Result) Answer {
@@ -124,8 +129,12 @@ func Changed(p *Problem, d Delta) (q Problem, ok bool) {
 	case DropRow:
 		r := &q.Rows[d.Row]
 		switch {
-		case r.Kind == RowTenant:
+		case r.Kind == RowTenant || r.Kind == RowPreempt:
 			r.Limit = MaxCount
+		case r.Kind == RowPower:
+			r.Limit = maxTotalGross
+		case r.Kind == RowCash: // a row of the same unit that nothing misses
+			*r = Row{Kind: RowShare, Part: PartMining, Tier: r.Tier, Sense: AtLeast, Measure: MeasureRevenue}
 		case r.Sense == AtLeast:
 			r.SharePPM = 0
 		default:

@@ -204,6 +204,9 @@ type Book struct {
 	BaseSum BaseSum                                `json:"base_sum"`
 	Joined  map[workload.DeviceID]workload.Instant `json:"joined"`  // start of the device's first interval
 	Elapsed map[workload.DeviceID]int64            `json:"elapsed"` // ms of closed intervals since then
+	// Drawn is set in views only: what each site with a quota of energy has drawn
+	// since the period began, in watt-milliseconds.
+	Drawn map[workload.SiteName]int64 `json:"-"`
 }
 
 // New returns an empty book that starts at an instant.

@@ -60,6 +60,25 @@ func (b *Book) HoursSince(since workload.Instant) []Hour {
 	return out
 }
 
+// DrawnSince is what a site drew from an hour's start on, up to now, in
+// watt-milliseconds.
+func (b *Book) DrawnSince(site workload.SiteName, since workload.Instant) int64 {
+	var sum int64
+	for i := len(b.Hours) - 1; i >= 0 && b.Hours[i].At+workload.HourMillis > since; i-- {
+		for _, l := range b.Hours[i].Lines {
+			if l.Site == site {
+				sum = plus(sum, l.WattMillis)
+			}
+		}
+	}
+	for _, iv := range b.Open { // a sum: order does not matter
+		if iv.Site == site {
+			sum = plus(sum, workload.MulDiv(iv.Watts, int64(b.At-max(iv.MarkAt, since)), 1, workload.Up))
+		}
+	}
+	return sum
+}
+
 // Totals is the whole book in a few numbers, for comparing two of them.
 // WattHours is exact (rounded down at the end) where WattMillis has saturated.
 type Totals struct {

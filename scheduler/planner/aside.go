@@ -42,6 +42,10 @@ func (b *Board) setAside() {
 			b.fixed[id] = workload.Why(workload.CodeSilent) // nobody hears an order
 			continue
 		}
+		if d.Health == workload.InQuarantine { // what runs there is moved, and nothing follows it
+			b.forced[id] = unhealthy(d)
+			continue
+		}
 		why, aside := b.unfit(d)
 		frozen := false
 		for _, doc := range b.overrides {
@@ -81,8 +85,10 @@ func (b *Board) setAside() {
 // unfit says why a device can be given no work, if so.
 func (b *Board) unfit(d state.Device) (workload.Reason, bool) {
 	switch {
+	case d.Foreign != "":
+		return workload.Why(workload.CodeForeign, workload.Name("by", d.Foreign)), true
 	case !d.Usable():
-		return workload.Why(workload.CodeUnhealthy, workload.Name("note", d.Note)), true
+		return unhealthy(d), true
 	case b.Policy.Profile(d.Model) == nil:
 		return workload.Why(workload.CodeNoProfile, workload.Name("model", string(d.Model))), true
 	case d.NotBefore > b.Wall && d.Assigned.Kind == workload.Parked:
@@ -93,6 +99,14 @@ func (b *Board) unfit(d state.Device) (workload.Reason, bool) {
 		return why, true
 	}
 	return workload.Reason{}, false
+}
+
+// unhealthy names what is wrong with a device.
+func unhealthy(d state.Device) workload.Reason {
+	if d.Code == "" {
+		return workload.Why(workload.CodeUnhealthy, workload.Name("note", d.Note))
+	}
+	return workload.Why(workload.CodeUnhealthy, workload.Name("fault", d.Code), workload.Name("note", d.Note))
 }
 
 // setAsideGangs treats every gang as one: it ends as a whole where a time limit

@@ -57,6 +57,8 @@ type Board struct {
 	active    []workload.JobID              // jobs that have an attempt, ascending
 	asideKind []state.Device                // one of each kind that stands aside
 	outside   map[workload.TenantName]int64 // devices of jobs that stand aside
+	quotas    map[workload.SiteName]Quota
+	rackAt    map[zoneKey]int
 
 	// The queue; see queue.go, guarantee.go, reserve.go and exchange.go.
 	kins      []kin                    // the strongest claim first
@@ -74,7 +76,6 @@ type Board struct {
 	outsideOf [][]int                 // nodes that the first n reservations leave
 	idle      []int64                 // by zone: idle draw of all classes below it
 	bound     map[int]bool            // by position: held to the nodes of its checkpoint
-	lift      int64                   // of one device of a job that putFirst lifted, per hour
 	withheld  map[workload.JobID]bool // found to have no placement; see Decide
 }
 
@@ -176,9 +177,11 @@ func compose(v *state.View, policy *config.Set, now, wall workload.Instant, with
 	b.addJobs()
 	// 6. Rules that couple them.
 	b.addRows()
-	b.Problem.Policy = decide.Policy{HorizonMinutes: b.horizonMinutes(), HoldGapPPM: holdGapPPM}
+	b.Problem.Policy = decide.Policy{HorizonMinutes: b.horizonMinutes(), HoldGapPPM: holdGapPPM,
+		MaxMoves: int64(min(b.Cluster.MaxMoves, decide.MaxCount))}
 	b.Problem.Tenants, b.Problem.Coins = len(b.tenants), len(b.coins)
 	b.clamp()
+	b.dropUncountable()
 	return b
 }
 

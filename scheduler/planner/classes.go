@@ -29,6 +29,22 @@ func (b *Board) classKeys() map[workload.DeviceID]classKey {
 	return keys
 }
 
+// rack numbers the racks from 1, so that gangs over several nodes can stay in
+// one; 0 is a device whose rack is not known.
+func (b *Board) rack(d state.Device) int {
+	if d.Rack == "" {
+		return 0
+	}
+	k := zoneKey{site: d.Site, hall: d.Hall, rack: d.Rack}
+	if b.rackAt[k] == 0 {
+		if b.rackAt == nil {
+			b.rackAt = map[zoneKey]int{}
+		}
+		b.rackAt[k] = len(b.rackAt) + 1
+	}
+	return b.rackAt[k]
+}
+
 func (b *Board) aside(id workload.DeviceID) bool {
 	if _, fixed := b.fixed[id]; fixed {
 		return true
@@ -39,6 +55,9 @@ func (b *Board) aside(id workload.DeviceID) bool {
 
 // restriction reads the overrides that narrow a device's uses.
 func (b *Board) restriction(d state.Device) (noMine, noTrain bool, by workload.Reason) {
+	if d.Health == workload.OnProbation {
+		noTrain, by = true, unhealthy(d)
+	}
 	for _, doc := range b.overrides {
 		o := doc.Override
 		if (o.Use == config.OverrideTrain || o.Use == config.OverrideMine) && inScope(o.Scope, d) {
@@ -79,7 +98,7 @@ func (b *Board) addClasses(keys map[workload.DeviceID]classKey) {
 			b.nodeAt[d.Node] = n
 			b.nodes = append(b.nodes, d.Node)
 		}
-		b.Inventory.Devices = append(b.Inventory.Devices, decide.Device{Class: i, Node: n, Dwell: b.dwells(d)})
+		b.Inventory.Devices = append(b.Inventory.Devices, decide.Device{Class: i, Node: n, Rack: b.rack(d), Dwell: b.dwells(d)})
 	}
 	b.addQueue()
 	b.liftDwell()

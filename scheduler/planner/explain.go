@@ -135,7 +135,7 @@ func (r *Round) jobAlternatives(ci int, assigned workload.Use) []Alternative {
 			}
 			alt.Reason = r.whyJob(x, o.job)
 			for _, f := range alt.Reason.Figures {
-				if f.Name == "would start at" {
+				if f.Name == postedPrice {
 					alt.WouldWinAt = &f
 				}
 			}
@@ -162,12 +162,21 @@ func (r *Round) settleNow(x *DeviceExplanation, i int, assigned workload.Use, re
 	}
 	x.Alternatives[now].Now, x.Alternatives[now].Reason = true, recorded
 	own := x.Alternatives[now].Money
+	var power []PowerPrice // asked for once, when a cap is the reason
 	for k := range x.Alternatives {
 		alt := &x.Alternatives[k]
 		if alt.Now || alt.Reason.Code != "" {
 			continue
 		}
 		alt.Reason = r.whyNot(ci, own, assigned, *alt)
+		if alt.Reason.Code == workload.CodeCap {
+			if power == nil {
+				power = append([]PowerPrice{}, r.PowerPrices(ci)...)
+			}
+			for _, p := range power {
+				alt.Reason.Figures = append(slices.Clone(alt.Reason.Figures), p.figures()...)
+			}
+		}
 		if alt.Money.Net() <= own.Net() && alt.Use.Kind == workload.Mining {
 			f := workload.RateOf("net above", own.Net())
 			alt.WouldWinAt = &f
@@ -227,9 +236,11 @@ func (b *Board) thresholds(k int) (below workload.Rate, above int64) {
 // JobExplanation says what a job waits on and what would start it.
 type JobExplanation struct {
 	Reasons []workload.Reason
-	// BreakEvenBid is the bid per GPU-hour at which it would pay now; negative
-	// where no bid helps.
+	// BreakEvenBid is the bid per GPU-hour at which it would start now, tried out
+	// by deciding anew; negative where no bid helps. On a fleet too large to try
+	// (Tried is false) it is what posted prices ask.
 	BreakEvenBid workload.Rate
+	Tried        bool
 	Width        int64
 	Evicts       []workload.JobID // what a forced start would displace
 	EvictCost    workload.Rate
@@ -258,14 +269,16 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 // explainWaiting says why the decision did not place a job that it weighed.
 func (r *Round) explainWaiting(x *JobExplanation, pos int) {
 	b := r.Board
+	id := b.jobs[pos]
 	explainer := decide.NewExplainer(&b.Problem, &r.Result)
 	why := r.whyJob(explainer, pos)
 	x.Reasons = append(x.Reasons, why)
-	switch why.Code {
+	switch why.Code { // those that a bid may do something about
 	case workload.CodePrice, workload.CodeIntegrality, workload.CodeHeld, workload.CodeNoFit:
 		for _, l := range explainer.Explain(decide.Query{Class: decide.None, Cell: decide.None, Job: pos}).Lines {
 			if l.Code == decide.CodeBid {
-				x.BreakEvenBid, x.Width = r.breakEven(pos, b.bidFor(l), why.Code), int64(b.Problem.Offers[l.Offer].Width)
+				x.Width = int64(b.Problem.Offers[l.Offer].Width)
+				r.askBid(x, id, b.bidFor(l))
 			}
 		}
 	}
@@ -283,59 +296,3 @@ func (r *Round) explainWaiting(x *JobExplanation, pos int) {
 // whatIfLimit bounds the fleets for which an explanation solves the whole
 // problem once more.
 const whatIfLimit = 20_000
-
-// searchLimit bounds the fleets for which a break-even bid is searched for by
-// deciding anew; above it stands what posted prices say.
-const searchLimit = 2_000
-
-// breakEven is a bid at which the job would start now, close to the lowest. The
-// guess follows from prices, which a whole gang may miss; so it is tried out. It
-// is negative where no bid helps.
-func (r *Round) breakEven(pos int, guess workload.Rate, why workload.Code) workload.Rate {
-	b := r.Board
-	if len(b.devices) > searchLimit && why == workload.CodeNoFit {
-		return -1 // prices do not say what would make room
-	}
-	if len(b.devices) > searchLimit {
-		return guess
-	}
-	lo := market.Bid(b.Policy, b.View.Jobs[b.jobs[pos]].Spec) // known not to do
-	hi := max(guess, lo+1)
-	for tries := 0; !b.startsAt(pos, hi); tries++ {
-		if tries == 16 {
-			return -1
-		}
-		lo, hi = hi, max(2*hi, 1000)
-	}
-	for step := max(hi/1000, 100); hi-lo > step; {
-		if mid := lo + (hi-lo)/2; b.startsAt(pos, mid) {
-			hi = mid
-		} else {
-			lo = mid
-		}
-	}
-	return hi
-}
-
-// startsAt decides the board with another bid of one job.
-func (b *Board) startsAt(pos int, bid workload.Rate) bool {
-	q := b.Problem
-	q.Offers = slices.Clone(q.Offers)
-	for i, o := range b.offers {
-		if o.job == pos {
-			c := b.classes[o.class]
-			money, _ := market.TrainingMoney(b.Policy.Profile(c.key.model), bid, c.pue, b.sites[c.site].micro)
-			q.Offers[i].NetMicroPerHour = b.worth(pos, o.class, money) * int64(o.width)
-		}
-	}
-	b.putFirst(&q, b.lift)
-	if len(decide.Validate(&q)) > 0 {
-		return false
-	}
-	result, _ := decide.Solve(&q, nil, decide.Budget{})
-	if result.Plan.Jobs[pos] == decide.None {
-		return false
-	}
-	placed, _ := decide.Place(b.Inventory, b.placement(), &q, result.Plan)
-	return !slices.Contains(placed.Unplaced, pos)
-}

@@ -20,6 +20,7 @@ func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Wa
 	for try := 0; ; try++ {
 		result, next := decide.Solve(&b.Problem, w, budget)
 		r := b.settle(result)
+		r.warm = next
 		vain := r.vain()
 		if len(vain) == 0 {
 			return r, next

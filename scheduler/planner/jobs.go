@@ -37,7 +37,7 @@ func (b *Board) addJobs() {
 			}
 		}
 	}
-	b.lift = b.putFirst(&b.Problem, 0)
+	b.putFirst()
 }
 
 // addOthers finds what each class nets best without a job, and the greatest
@@ -313,9 +313,8 @@ func (b *Board) worth(pos, ci int, money market.Money) int64 {
 // devices could do: by more, for each device, than any one job that would have
 // to give way brings, its lost work included. Once they run they are protected
 // and count for their bid alone, so that the lift leaves the figures again.
-// It returns the lift of one device per hour; had is what the offers hold of it
-// already.
-func (b *Board) putFirst(p *decide.Problem, had int64) int64 {
+func (b *Board) putFirst() {
+	p := &b.Problem
 	lift := int64(0)
 	owed := func(pos int) bool { return p.Jobs[pos].Current == decide.None && b.owed[b.jobs[pos]] }
 	any := false
@@ -334,14 +333,13 @@ func (b *Board) putFirst(p *decide.Problem, had int64) int64 {
 		}
 	}
 	if lift = min(lift+best+1, maxBidMicro); !any {
-		return had
+		return
 	}
 	for i := range p.Offers {
 		if o := &p.Offers[i]; owed(o.Job) {
-			o.NetMicroPerHour += (lift - had) * int64(narrowest(b.View.Jobs[b.jobs[o.Job]].Spec.Gang))
+			o.NetMicroPerHour += lift * int64(narrowest(b.View.Jobs[b.jobs[o.Job]].Spec.Gang))
 		}
 	}
-	return lift
 }
 
 func (b *Board) horizonMinutes() int64 { return max(int64(b.Cluster.Horizon.Minutes()), 1) }

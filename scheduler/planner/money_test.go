@@ -137,10 +137,10 @@ func TestUnsupportedTargetsAreNamed(t *testing.T) {
 	w := newWorld(t)
 	for yaml, ok := range map[string]bool{
 		target("measure: devices\nmin: 20%"):                                                                    true,
-		target("measure: revenue\nmin: 20%"):                                                                    false,
-		"\nkind: Target\nname: t\nmeasure: power\nof: owned\nuse: mining\nmax: 20%\n":                           false,
+		target("measure: revenue\nmin: 20%"):                                                                    true,
+		"\nkind: Target\nname: t\nmeasure: power\nof: owned\nuse: mining\nmax: 20%\n":                           true,
 		"\nkind: Target\nname: t\nmeasure: revenue\nof: owned\nuse: coin/KAS\nmax: 20%\n":                       true,
-		"\nkind: Target\nname: t\nmeasure: revenue\nof: owned\nuse: coin/KAS\nmax: 20%\nscope: {site: north}\n": false,
+		"\nkind: Target\nname: t\nmeasure: revenue\nof: owned\nuse: coin/KAS\nmax: 20%\nscope: {site: north}\n": true,
 		target("measure: devices\nmin: 20%\nscope: {tenant: default}"):                                          false,
 	} {
 		other := newWorld(t)

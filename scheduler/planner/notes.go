@@ -15,19 +15,16 @@ func NotActedOn(d config.Document) []string {
 	}
 	switch {
 	case d.Site != nil:
-		note(d.Site.EnergyQuota != nil, "energyQuota")
 		note(d.Site.LegalEntity != "", "legalEntity")
 	case d.Tariff != nil:
 		note(d.Tariff.DemandCharge != nil, "demandCharge")
 	case d.Calendar != nil:
 		c := d.Calendar
-		note(c.Strike != nil, "strike")
 		note(c.Credit != nil, "credit")
 		note(c.Window != nil && c.Window.Notice > 0, "window.notice")
-		note(c.Window != nil && c.Window.Ramp > 0, "window.ramp")
 		note(c.Forbidding(config.ActivityPool), "forbids: pool")
 	case d.Coin != nil:
-		note(d.Coin.Risk.Convert != "", "risk.convert")
+		note(d.Coin.Risk.Convert != "", "risk.convert (Cluster.cashFloor counts by it; nothing is sold)")
 	case d.Wallet != nil:
 		note(d.Wallet.Signature != "", "signature")
 	case d.Miner != nil:

@@ -20,6 +20,7 @@ type Round struct {
 	Jobs [][]int
 	// draw is what the plan draws in each zone with all below it, in watts.
 	draw []int64
+	warm *decide.Warm // to ask further questions from
 }
 
 // settle maps the counts of an answer to devices.

@@ -94,6 +94,13 @@ type Target struct {
 	Actual   workload.PPM
 	Min, Max workload.PPM // negative = none
 	Code     string
+	// Best is the share that no plan can better, as far as is proven, and Limits
+	// what stands in the way; of a target that is missed.
+	Best   workload.PPM
+	Limits []string
+	// Cost is what it takes from the best possible profit, PlanCost from the plan's;
+	// see Round.Costs.
+	Cost, PlanCost workload.Rate
 }
 
 // Targets reports every target that this round decided, in order of name, with
@@ -122,6 +129,9 @@ func (r *Round) Targets() []Target {
 		}
 		if rank(rep.Code) > rank(decide.TargetCode(t.Code)) {
 			t.Code = string(rep.Code)
+		}
+		if rep.Short > 0 {
+			t.Best, t.Limits = workload.PPM(rep.BestPossiblePPM), r.limits(rep)
 		}
 	}
 	return out

@@ -142,7 +142,12 @@ func TestBreakEvenBidIsTrue(t *testing.T) {
 			return
 		}
 		asked++
-		if less := x.BreakEvenBid - max(x.BreakEvenBid/1000, 100) - 1; less > w.s.Jobs[last].Spec.Value.Bid && w.round.Board.startsAt(w.round.Board.jobAt[last], less) {
+		for _, f := range x.Reasons[0].Figures {
+			if f.Name == postedPrice || f.Name == "would start at" && f.Value != int64(x.BreakEvenBid) {
+				rt.Fatalf("two bids are named: %d and %+v", x.BreakEvenBid, f)
+			}
+		}
+		if less := x.BreakEvenBid - x.BreakEvenBid/bidPrecision - shownBid - 1; less > w.s.Jobs[last].Spec.Value.Bid && w.round.Board.startsAt(last, less) {
 			rt.Fatalf("told to bid %d, but %d would do", x.BreakEvenBid, less)
 		}
 		spec := w.s.Jobs[last].Spec

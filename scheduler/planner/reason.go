@@ -147,6 +147,12 @@ func (b *Board) headroomStep(ci int) int64 {
 	return max(step, 0)
 }
 
+// postedPrice names what a job's devices, power and shares cost per GPU at the
+// prices of a decision. Those move with its bid, so it is close to the bid that
+// would start it and not the same: only ExplainJob, which tries bids out, names
+// that.
+const postedPrice = "prices ask"
+
 // whyJob says why a queued job is not placed.
 func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 	b := r.Board
@@ -173,7 +179,7 @@ func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 	case decide.CodeNoFit, decide.CodeEligibility:
 		return workload.Why(workload.CodeNoFit, workload.Count("needs", l.Need), workload.Count("best place has", l.Have))
 	case decide.CodePrice, decide.CodeStable:
-		return workload.Why(workload.CodePrice, workload.RateOf("bids per GPU", bid), workload.RateOf("would start at", b.bidFor(l)))
+		return workload.Why(workload.CodePrice, workload.RateOf("bids per GPU", bid), workload.RateOf(postedPrice, b.bidFor(l)))
 	case decide.CodeQuota:
 		if l.Zone != decide.None {
 			return workload.Why(workload.CodeCap, workload.Name("zone", b.zoneName(l.Zone)))
@@ -188,7 +194,7 @@ func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 	case decide.CodeHeld:
 		return workload.Why(workload.CodeHeld)
 	}
-	return workload.Why(workload.CodeIntegrality, workload.RateOf("bids per GPU", bid), workload.RateOf("would start at", b.bidFor(l)))
+	return workload.Why(workload.CodeIntegrality, workload.RateOf("bids per GPU", bid), workload.RateOf(postedPrice, b.bidFor(l)))
 }
 
 // bidFor converts a break-even per device and hour into the bid for a

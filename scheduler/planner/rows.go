@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,17 @@ const (
 	inDevices = iota
 	inPower
 	inMoney
+	inJobs
 	units
+)
+
+// The tiers of the rules that are no targets, as in the design: the quota of
+// energy goes before targets, the floor of cash after them and after the coins'
+// own ceilings, the limit on preemptions last.
+const (
+	quotaTier   = 2
+	cashTier    = defaultTier + 2
+	preemptTier = defaultTier + 3
 )
 
 func tierOf(tier, unit int) int {
@@ -39,21 +50,8 @@ func tierOf(tier, unit int) int {
 // accepted and then ignored.
 func Unsupported(d config.Document) string {
 	if t := d.Target; t != nil {
-		kind, _, _ := strings.Cut(t.Use, "/")
-		floor := t.Min != nil || len(t.Glide) > 0
-		switch {
-		case t.Scope != nil && t.Scope.Tenant != "":
+		if t.Scope != nil && t.Scope.Tenant != "" {
 			return "scope.tenant of a target is not decided by this version; use: tenant/NAME bounds a tenant"
-		case kind == "training" && t.Measure == config.MeasureRevenue:
-			return "measure: revenue of training is not decided by this version; use devices or power"
-		case (kind == "coin" || kind == "tenant") && t.Scope != nil:
-			return "a scope of a coin's or tenant's share is not decided by this version; leave scope out"
-		case kind == "coin" && (floor || t.Measure != config.MeasureRevenue):
-			return "a coin's share is decided as a maximum of revenue only"
-		case kind == "tenant" && (floor || t.Measure != config.MeasureDevices):
-			return "a tenant's share is decided as a maximum of devices only; Tenant.guarantee gives a minimum"
-		case kind == "mining":
-			return "use: mining is not decided by this version; bound training instead"
 		}
 	}
 	return ""
@@ -78,6 +76,45 @@ func (b *Board) addRows() {
 				Limit: b.left(name, int64(t.Guarantee)+int64(t.Borrow)), Tenant: i})
 		}
 	}
+	b.addQuotas()
+	b.addBudgets()
+}
+
+// addBudgets adds the rules of the cluster as a whole: a floor of cash and a
+// limit on preemptions. The limit on moves is hard and stands in the policy of
+// the problem.
+func (b *Board) addBudgets() {
+	n := rowName{kind: config.KindCluster, name: config.ClusterName}
+	if floor := b.Cluster.CashFloor; floor != nil {
+		row := decide.Row{Kind: decide.RowCash, Tier: tierOf(cashTier, inMoney), Sense: decide.AtLeast, Limit: min(max(floor.Micro, 0), maxMiningMicro)}
+		for i, name := range b.coins {
+			if c := b.Policy.Coin(name); c != nil && c.Risk.Convert != "never" {
+				row.Coins = append(row.Coins, i)
+			}
+		}
+		b.row(n, row)
+	}
+	if limit := b.Cluster.MaxPreemptions; limit != nil {
+		b.row(n, decide.Row{Kind: decide.RowPreempt, Tier: tierOf(preemptTier, inJobs), Sense: decide.AtMost, Limit: int64(min(max(*limit, 0), decide.MaxCount))})
+	}
+}
+
+// dropUncountable leaves out the rows that add up money where there is too much
+// of it to count in parts per million: one absurd figure must not end all
+// deciding.
+func (b *Board) dropUncountable() {
+	money := func(r decide.Row) bool { return r.Kind == decide.RowCash || r.Measure == decide.MeasureRevenue }
+	if !slices.ContainsFunc(b.Problem.Rows, money) || len(decide.Validate(&b.Problem)) == 0 {
+		return
+	}
+	var rows []rowName
+	var kept []decide.Row
+	for i, r := range b.Problem.Rows {
+		if !money(r) {
+			rows, kept = append(rows, b.rows[i]), append(kept, r)
+		}
+	}
+	b.rows, b.Problem.Rows = rows, kept
 }
 
 // left is what a tenant's limit leaves beside its jobs that stand outside the
@@ -97,40 +134,65 @@ func (b *Board) addTarget(name string, t *config.Target) {
 	}
 	lo, hi, hasMin, hasMax := t.BoundsAt(b.Now, b.targetZone(t))
 	n := rowName{kind: config.KindTarget, name: name, target: t}
+	classes, ok := b.scopeOf(t.Scope)
+	if !ok {
+		return
+	}
+	row, ok := b.shareRow(t, classes, hasMin)
+	if !ok {
+		return
+	}
+	if hasMin {
+		row.Sense, row.SharePPM = decide.AtLeast, int64(lo)
+		b.row(n, row)
+	}
+	if !hasMax {
+		return
+	}
+	row.Sense, row.SharePPM = decide.AtMost, int64(hi)
+	if row.Part == decide.PartTenant && row.Measure == decide.MeasureOwned && t.Scope == nil {
+		// A plain ceiling on a tenant is a contract and does not yield.
+		trainable := int64(0)
+		for _, c := range b.Problem.Classes {
+			if c.Trainable {
+				trainable += c.Devices
+			}
+		}
+		row = decide.Row{Kind: decide.RowTenant, Sense: decide.AtMost, Limit: b.left(b.tenants[row.Tenant], hi.Of(trainable, workload.Down)), Tenant: row.Tenant}
+	}
+	b.row(n, row)
+}
+
+// shareRow is a target's row without its bound; ok is false where nothing that
+// it speaks of exists, and a ceiling is kept by itself.
+func (b *Board) shareRow(t *config.Target, classes []int, floor bool) (row decide.Row, ok bool) {
 	kind, subject, _ := strings.Cut(t.Use, "/")
+	unit := map[config.Measure]int{config.MeasureDevices: inDevices, config.MeasurePower: inPower, config.MeasureRevenue: inMoney}[t.Measure]
+	row = decide.Row{Kind: decide.RowShare, Tier: tierOf(t.Tier, unit), Measure: measureOf(t), Classes: classes}
 	switch kind {
 	case "training":
-		classes, ok := b.scopeOf(t.Scope)
-		if !ok {
-			return
+		if row.Part = decide.PartJobs; t.Measure != config.MeasureRevenue {
+			row.Kind, row.Part = decide.RowAIShare, ""
 		}
-		row := decide.Row{Kind: decide.RowAIShare, Tier: tierOf(t.Tier, inDevices), Measure: measureOf(t), Classes: classes}
-		if t.Measure == config.MeasurePower {
-			row.Tier = tierOf(t.Tier, inPower)
-		}
-		if hasMin {
-			row.Sense, row.SharePPM = decide.AtLeast, int64(lo)
-			b.row(n, row)
-		}
-		if hasMax {
-			row.Sense, row.SharePPM = decide.AtMost, int64(hi)
-			b.row(n, row)
-		}
+	case "mining":
+		row.Part = decide.PartMining
 	case "coin":
-		if coin := indexOf(b.coins, workload.CoinName(subject)); coin >= 0 && hasMax {
-			b.row(n, decide.Row{Kind: decide.RowCoin, Tier: tierOf(t.Tier, inMoney), Sense: decide.AtMost, SharePPM: int64(hi), Coin: coin})
+		row.Part, row.Coin = decide.PartCoin, indexOf(b.coins, workload.CoinName(subject))
+		if row.Coin < 0 && floor { // a floor on what nothing can mine is missed, and has to be seen
+			row.Coin = b.coin(workload.CoinName(subject))
 		}
+		if t.Measure == config.MeasureRevenue && t.Scope == nil && !floor { // of mining alone
+			row = decide.Row{Kind: decide.RowCoin, Tier: row.Tier, Coin: row.Coin}
+		}
+		return row, row.Coin >= 0
 	case "tenant":
-		if i := indexOf(b.tenants, workload.TenantName(subject)); i >= 0 && hasMax {
-			trainable := int64(0)
-			for _, c := range b.Problem.Classes {
-				if c.Trainable {
-					trainable += c.Devices
-				}
-			}
-			b.row(n, decide.Row{Kind: decide.RowTenant, Sense: decide.AtMost, Limit: b.left(b.tenants[i], hi.Of(trainable, workload.Down)), Tenant: i})
+		row.Part, row.Tenant = decide.PartTenant, indexOf(b.tenants, workload.TenantName(subject))
+		if row.Tenant < 0 && floor {
+			row.Tenant = b.tenant(workload.TenantName(subject))
 		}
+		return row, row.Tenant >= 0
 	}
+	return row, true
 }
 
 func indexOf[T comparable](list []T, v T) int {
@@ -146,6 +208,8 @@ func measureOf(t *config.Target) decide.Measure {
 	switch {
 	case t.Measure == config.MeasurePower:
 		return decide.MeasurePower
+	case t.Measure == config.MeasureRevenue:
+		return decide.MeasureRevenue
 	case t.Of == config.OfActive:
 		return decide.MeasureActive
 	}

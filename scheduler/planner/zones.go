@@ -52,13 +52,17 @@ func (b *Board) siteNow(name workload.SiteName) siteNow {
 	}
 	for d := range b.Policy.OfKind(config.KindCalendar) {
 		c := d.Calendar
-		if !c.Applies(name, doc) || !c.ActiveAt(b.Now, doc.Location()) {
+		if !c.Applies(name, doc) {
 			continue
 		}
-		if c.Forbidding(config.ActivityMine) && s.ban == "" {
+		active := c.ActiveAt(b.Now, doc.Location())
+		if active && c.Forbidding(config.ActivityMine) && s.ban == "" {
 			s.ban = d.Name
 		}
-		if r := c.Reduce; r != nil {
+		if w := c.Window; !active && w != nil && w.Ramp > 0 { // the draw has to be down when the window opens
+			active = c.ActiveAt(b.Now.Add(w.Ramp), doc.Location())
+		}
+		if r := c.Reduce; active && r != nil && mayCall(c.Strike, s) {
 			if r.To != nil {
 				lower(*r.To, d.Name)
 			}
@@ -73,6 +77,12 @@ func (b *Board) siteNow(name workload.SiteName) siteNow {
 		}
 	}
 	return s
+}
+
+// mayCall tells whether the grid may call on a promise at the energy price of
+// the site now. Where no price is known the promise holds.
+func mayCall(strike *config.Strike, s siteNow) bool {
+	return strike == nil || !s.known || s.micro >= strike.Low.Micro && s.micro <= strike.High.Micro
 }
 
 // level is how far down the tree of power an override's scope reaches.

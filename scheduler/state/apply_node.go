@@ -16,7 +16,7 @@ func (s *State) applyNode(c NodeRegistered) Result {
 	old, known := s.Nodes[c.Node]
 	rebooted := known && old.Boot != c.Boot
 	node := Node{ID: c.Node, Site: c.Site, Hall: c.Hall, Rack: c.Rack, Boot: c.Boot, Instance: c.Instance,
-		Version: c.Version, Address: c.Address, Sim: c.Sim, LastSeq: old.LastSeq, Devices: slices.Clone(old.Devices), Touched: s.Index}
+		Version: c.Version, Address: c.Address, Sim: c.Sim, LastSeq: old.LastSeq, Devices: slices.Clone(old.Devices), Drivers: c.Drivers, Touched: s.Index}
 
 	running := map[workload.DeviceID]Running{}
 	for _, r := range c.Running {
@@ -104,8 +104,13 @@ func (s *State) endHere(id workload.JobID, node workload.NodeID, cause string) {
 }
 
 func (s *State) applyDevices(c DevicesChanged) Result {
-	if _, ok := s.Nodes[c.Node]; !ok {
+	node, ok := s.Nodes[c.Node]
+	if !ok {
 		return refuse(workload.Errorf(workload.NotFound, "node %s is not registered", c.Node))
+	}
+	if c.Drivers != nil {
+		node.Drivers = c.Drivers
+		s.putNode(node)
 	}
 	for _, desc := range c.Devices {
 		if d, seen := s.Devices[desc.ID]; seen && d.Node == c.Node {

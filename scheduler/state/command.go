@@ -78,17 +78,18 @@ type QuotesObserved struct {
 
 // NodeRegistered is a node's own account at the start of a session.
 type NodeRegistered struct {
-	Node     workload.NodeID   `json:"node"`
-	Site     workload.SiteName `json:"site"`
-	Hall     workload.HallName `json:"hall,omitempty"`
-	Rack     workload.RackName `json:"rack,omitempty"`
-	Boot     workload.BootID   `json:"boot"`
-	Instance string            `json:"instance"`
-	Version  string            `json:"version"`
-	Address  string            `json:"address"`
-	Sim      bool              `json:"sim,omitempty"`
-	Devices  []workload.Device `json:"devices"`
-	Running  []Running         `json:"running,omitempty"`
+	Node     workload.NodeID         `json:"node"`
+	Site     workload.SiteName       `json:"site"`
+	Hall     workload.HallName       `json:"hall,omitempty"`
+	Rack     workload.RackName       `json:"rack,omitempty"`
+	Boot     workload.BootID         `json:"boot"`
+	Instance string                  `json:"instance"`
+	Version  string                  `json:"version"`
+	Address  string                  `json:"address"`
+	Sim      bool                    `json:"sim,omitempty"`
+	Devices  []workload.Device       `json:"devices"`
+	Running  []Running               `json:"running,omitempty"`
+	Drivers  []workload.DriverStatus `json:"drivers,omitempty"`
 }
 
 // Running is one workload that a node says is alive.
@@ -102,6 +103,8 @@ type Running struct {
 type DevicesChanged struct {
 	Node    workload.NodeID   `json:"node"`
 	Devices []workload.Device `json:"devices"`
+	// Drivers replaces what is known of the node's drivers; nil = no change.
+	Drivers []workload.DriverStatus `json:"drivers,omitempty"`
 }
 
 // NodesSilent is the leader's judgement of who no longer answers; registering

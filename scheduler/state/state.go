@@ -61,6 +61,8 @@ type Node struct {
 	LastSeq  uint64            `json:"last_seq"`         // newest journal event taken
 	// Devices lists the node's devices in order of slot, absent ones too.
 	Devices []workload.DeviceID `json:"devices"`
+	// Drivers is how the node's drivers fare, by the node's own account.
+	Drivers []workload.DriverStatus `json:"drivers,omitempty"`
 	// Touched is the log index of the last change to the node's orders.
 	Touched uint64 `json:"touched"`
 }
@@ -100,7 +102,7 @@ func (d Device) Settled() bool { return d.Use == d.Assigned }
 
 // Usable reports whether the decision may give the device work.
 func (d Device) Usable() bool {
-	return d.Health != workload.Failing && d.Use.Kind != workload.Unknown && d.Use.Kind != workload.Offline &&
+	return d.Health.Usable() && d.Foreign == "" && d.Use.Kind != workload.Unknown && d.Use.Kind != workload.Offline &&
 		d.Use.Kind != workload.Foreign && d.Use.Kind != workload.Quarantined
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/ledger"
 	"github.com/sluice-project/sluice/scheduler/market"
 	"github.com/sluice-project/sluice/workload"
@@ -28,9 +29,26 @@ func (s *State) View() *View {
 	v.Requests, v.RequestOrder = nil, nil
 	v.Book = nil
 	if s.Book != nil { // prices, without the accounts
-		v.Book = &ledger.Book{At: s.Book.At, Energy: maps.Clone(s.Book.Energy), Yields: maps.Clone(s.Book.Yields), Base: s.Book.Base}
+		v.Book = &ledger.Book{At: s.Book.At, Energy: maps.Clone(s.Book.Energy), Yields: maps.Clone(s.Book.Yields), Base: s.Book.Base,
+			Drawn: s.drawn()}
 	}
 	return v
+}
+
+// drawn is what the sites with a quota of energy have used of it.
+func (s *State) drawn() map[workload.SiteName]int64 {
+	out := s.Book.Drawn // of a view of a view
+	for d := range s.Policy.OfKind(config.KindSite) {
+		if d.Site.EnergyQuota == nil || s.Book.Drawn != nil {
+			continue
+		}
+		if out == nil {
+			out = map[workload.SiteName]int64{}
+		}
+		from, _ := d.Site.QuotaPeriod(s.Book.At)
+		out[workload.SiteName(d.Name)] = s.Book.DrawnSince(workload.SiteName(d.Name), from)
+	}
+	return out
 }
 
 // Clone copies the whole state, for a snapshot that is written while Apply goes

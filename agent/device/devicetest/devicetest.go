@@ -22,7 +22,15 @@ func Exercise(t *testing.T, open func(*testing.T) device.Driver) {
 	t.Run("does not know what is not there", func(t *testing.T) { unknown(t, opened(t, open)) })
 	t.Run("is safe for concurrent use", func(t *testing.T) { concurrent(t, opened(t, open)) })
 	t.Run("closes twice and then says so", func(t *testing.T) { closes(t, opened(t, open)) })
+	t.Run("gives up with its context", func(t *testing.T) { cancelled(t, opened(t, open)) })
 	t.Run("caps power and reads it back", func(t *testing.T) { caps(t, opened(t, open)) })
+	t.Run("sets clocks and observes them", func(t *testing.T) { clocks(t, opened(t, open)) })
+	t.Run("refuses what it does not have", func(t *testing.T) { strangers(t, opened(t, open)) })
+	t.Run("passes healthy devices", func(t *testing.T) { tests(t, opened(t, open)) })
+	t.Run("tells processes and traits", func(t *testing.T) { tells(t, opened(t, open)) })
+	t.Run("keeps its pools", func(t *testing.T) { pools(t, opened(t, open)) })
+	t.Run("watches until it is told to end", func(t *testing.T) { watches(t, opened(t, open)) })
+	t.Run("says what it supports", func(t *testing.T) { supports(t, opened(t, open)) })
 }
 
 func opened(t *testing.T, open func(*testing.T) device.Driver) device.Driver {
@@ -61,7 +69,10 @@ func describes(t *testing.T, d device.Driver) {
 			t.Errorf("%s: simulated hardware is told by its UUID, and no other", dev.UUID)
 		}
 		if !slices.Contains([]workload.Health{workload.Healthy, workload.Degraded, workload.Failing}, dev.Health) {
-			t.Errorf("%s: health %q", dev.UUID, dev.Health)
+			t.Errorf("%s: health %q; the others are the agent's to give", dev.UUID, dev.Health)
+		}
+		if dev.Foreign != "" {
+			t.Errorf("%s: who is foreign the agent knows, not the driver", dev.UUID)
 		}
 		if dev.Health != workload.Healthy && dev.Note == "" {
 			t.Errorf("%s is %s and does not say why", dev.UUID, dev.Health)
@@ -141,23 +152,5 @@ func closes(t *testing.T, d device.Driver) {
 	}
 	if _, err := d.Discover(t.Context()); err == nil {
 		t.Error("a closed driver finds devices")
-	}
-}
-
-func caps(t *testing.T, d device.Driver) {
-	capper, ok := d.(device.PowerCapper)
-	if !ok {
-		t.Skip("this driver cannot limit power")
-	}
-	uuid := discover(t, d)[0].UUID
-	got, err := capper.SetPowerCap(t.Context(), uuid, 250)
-	if err != nil || got != 250 {
-		t.Errorf("a cap of 250 W reads back as %d, %v", got, err)
-	}
-	if _, err := capper.SetPowerCap(t.Context(), uuid, 1); workload.KindOf(err) != workload.Invalid || err == nil {
-		t.Errorf("a cap of 1 W: %v, want invalid", err)
-	}
-	if _, err := capper.SetPowerCap(t.Context(), "no-such-device", 250); workload.KindOf(err) != workload.NotFound || err == nil {
-		t.Errorf("a cap on nothing: %v, want not found", err)
 	}
 }

@@ -1,268 +1,346 @@
-//go:build cgo && linux
-
+// Package nvml drives NVIDIA GPUs through their management library. The
+// library is loaded by a helper process, as a call into it can hang with the
+// kernel driver: the helper is killed, the one device is marked, and the others
+// go on. The Driver, and all that judges what it reads, need no cgo; the helper
+// is the only home of go-nvml and needs cgo on Linux.
 package nvml
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"errors"
+	"os"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/NVIDIA/go-nvml/pkg/nvml"
 
 	"github.com/sluice-project/sluice/agent/device"
 	"github.com/sluice-project/sluice/workload"
 )
 
-// library is the part of go-nvml that finds devices; tests replace it.
-type library interface {
-	Init() nvml.Return
-	Shutdown() nvml.Return
-	DeviceGetCount() (int, nvml.Return)
-	DeviceGetHandleByIndex(int) (nvml.Device, nvml.Return)
+// Name of the driver.
+const Name = "nvml"
+
+// Config of a Driver. The zero Config is this machine.
+type Config struct {
+	// Helper is the command that becomes the helper; default: this program's
+	// verb "nvml-helper".
+	Helper []string
+	// Env is added to the helper's environment.
+	Env []string
+	// Limit bounds one call into the library, OpenLimit one that may have to
+	// load it and wake the devices. Defaults 1.5 s and 10 s.
+	Limit, OpenLimit time.Duration
+	// RetryAfter is after how long a device that hung is tried again, doubling
+	// to ten times as much; default 30 s.
+	RetryAfter time.Duration
+	// KernelLog is read for Xids; default /dev/kmsg. Sys is the sysfs; default
+	// /sys. ResetCommand resets the GPU whose UUID is appended; default
+	// nvidia-smi --gpu-reset -i.
+	KernelLog, Sys string
+	ResetCommand   []string
+	Now            func() time.Time
 }
 
-// Driver speaks to NVIDIA GPUs. A call into the library can hang with the
-// kernel driver; the Set that owns the Driver bounds each call, and no lock is
-// held across one, so that a hung GPU delays none of the others.
+// Driver speaks to NVIDIA GPUs.
 type Driver struct {
-	lib library
+	config Config
+	pool   pool
+	turn   chan struct{} // held by whoever uses the main helper
+	main   *process      // under turn; nil when there is none
 
-	mu      sync.Mutex
-	started bool
-	closed  bool
-	handles map[string]nvml.Device // by UUID
+	mu     sync.Mutex
+	closed bool
+	gpus   map[string]*gpu // by UUID
+	absent error           // why the library does not open
+	again  time.Time       // before when it is not tried
+	driver string          // version
+	count  int             // devices at the last opening
+	// openings counts how often the library was opened: after each, what the
+	// driver was told before may be forgotten.
+	openings int
+	faults   coalescer
+}
+
+// gpu is what is known of one device, under Driver.mu.
+type gpu struct {
+	facts    facts
+	last     reading
+	read     time.Time // when last
+	suspect  *suspect
+	use      workload.UseKind
+	cap      uint32    // mW that a use asked for; 0 = none
+	before   *uint32   // the limit found before the first cap, in mW
+	lift     bool      // the use that had asked for the cap is over
+	capped   time.Time // when the cap was last written
+	deaf     bool      // events cannot be had
+	listened int       // opening in which events were asked for
+	told     string    // the grave fault told last, so that each is told once
+}
+
+// suspect is a device whose call did not return.
+type suspect struct {
+	since, next time.Time
+	wait        time.Duration
+	times       int
 }
 
 var (
 	_ device.Driver      = (*Driver)(nil)
 	_ device.PowerCapper = (*Driver)(nil)
+	_ device.ClockSetter = (*Driver)(nil)
 	_ device.Tenants     = (*Driver)(nil)
+	_ device.UseSetter   = (*Driver)(nil)
+	_ device.Watcher     = (*Driver)(nil)
+	_ device.Resetter    = (*Driver)(nil)
+	_ device.Tester      = (*Driver)(nil)
+	_ device.Describer   = (*Driver)(nil)
+	_ device.Counter     = (*Driver)(nil)
+	_ device.Catalogue   = (*Driver)(nil)
 )
 
-// New returns a driver; nothing is loaded before Discover.
-func New() *Driver { return newDriver(nvml.New()) }
-
-func newDriver(lib library) *Driver { return &Driver{lib: lib, handles: map[string]nvml.Device{}} }
+// New returns a driver; nothing is started before Discover.
+func New(config Config) *Driver {
+	if len(config.Helper) == 0 {
+		if self, err := os.Executable(); err == nil {
+			config.Helper = []string{self, "nvml-helper"}
+		}
+	}
+	for d, standard := range map[*time.Duration]time.Duration{&config.Limit: 1500 * time.Millisecond, &config.OpenLimit: 10 * time.Second, &config.RetryAfter: 30 * time.Second} {
+		if *d <= 0 {
+			*d = standard
+		}
+	}
+	for s, standard := range map[*string]string{&config.KernelLog: "/dev/kmsg", &config.Sys: "/sys"} {
+		if *s == "" {
+			*s = standard
+		}
+	}
+	if len(config.ResetCommand) == 0 {
+		config.ResetCommand = []string{"nvidia-smi", "--gpu-reset", "-i"}
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	d := &Driver{config: config, turn: make(chan struct{}, 1), gpus: map[string]*gpu{}}
+	d.pool.argv, d.pool.env = config.Helper, config.Env
+	return d
+}
 
 // Name implements device.Driver.
-func (d *Driver) Name() string { return "nvml" }
+func (d *Driver) Name() string { return Name }
 
-func (d *Driver) start() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return workload.Errorf(workload.Unavailable, "nvml is closed")
+// Supports implements device.Catalogue.
+func (d *Driver) Supports() []device.Support { return Supports() }
+
+var errClosed = workload.Errorf(workload.Unavailable, "nvml is closed")
+
+const (
+	reopenAfter = 5 * time.Second
+	absentAfter = 5 * time.Minute
+	processLife = 10 * time.Second // how old a list of processes may be
+)
+
+// failing is how long what does not open is left alone: a driver that was
+// upgraded under way comes back by a person's hand, not by trying; one that is
+// not there may be installed.
+func failing(err error) time.Duration {
+	var open *device.OpenError
+	if errors.As(err, &open) && (open.State == workload.DriverAbsent || open.State == workload.DriverNotBuilt) {
+		return absentAfter
 	}
-	if d.started {
-		return nil
-	}
-	switch ret := d.lib.Init(); ret {
-	case nvml.SUCCESS:
-		d.started = true
-		return nil
-	case nvml.ERROR_LIBRARY_NOT_FOUND:
-		return ErrNoLibrary
-	default:
-		return failure("start", ret)
+	return reopenAfter
+}
+
+// take waits for the main helper; the returned function gives it back.
+func (d *Driver) take(ctx context.Context) (func(), error) {
+	select {
+	case d.turn <- struct{}{}:
+		return func() { <-d.turn }, nil
+	case <-ctx.Done():
+		return nil, workload.Errorf(workload.Unavailable, "nvml: %w", ctx.Err())
 	}
 }
 
-// Discover implements device.Driver.
-func (d *Driver) Discover(ctx context.Context) ([]workload.Device, error) {
-	if err := d.start(); err != nil {
-		return nil, err
+// do has the main helper serve one request about one device.
+func (d *Driver) do(ctx context.Context, q request) (reply, error) {
+	give, err := d.take(ctx)
+	if err != nil {
+		return reply{}, err
 	}
-	n, ret := d.lib.DeviceGetCount()
-	if ret != nvml.SUCCESS {
-		return nil, failure("count devices", ret)
+	defer give()
+	if err := d.ready(ctx); err != nil {
+		return reply{}, err
 	}
-	handles := map[string]nvml.Device{}
-	var devices []workload.Device
-	for i := range n {
-		if err := ctx.Err(); err != nil {
-			return nil, workload.Errorf(workload.Unavailable, "nvml: %w", err)
-		}
-		handle, ret := d.lib.DeviceGetHandleByIndex(i)
-		if ret != nvml.SUCCESS {
-			// A GPU that has fallen off the bus has no handle and so no name. It
-			// must not take its neighbours along: what was known of it stays in
-			// the set, as failing.
-			continue
-		}
-		uuid, ret := handle.GetUUID()
-		if ret != nvml.SUCCESS || uuid == "" {
-			continue
-		}
-		devices = append(devices, describe(handle, uuid))
-		handles[uuid] = handle
+	r, err := d.main.call(ctx, q, d.config.Limit)
+	if err == nil && lapsed(r.Ret) {
+		d.main.kill() // the next call begins with a fresh library
 	}
-	if len(devices) == 0 && n > 0 {
-		return nil, workload.Errorf(workload.Internal, "nvml: %d devices are there and none answers", n)
-	}
+	return r, err
+}
+
+// ready makes sure that the main helper has the library open; the caller has
+// the turn.
+func (d *Driver) ready(ctx context.Context) error {
 	d.mu.Lock()
-	d.handles = handles
+	closed, absent, again := d.closed, d.absent, d.again
 	d.mu.Unlock()
-	return devices, nil
-}
-
-func describe(handle nvml.Device, uuid string) workload.Device {
-	dev := workload.Device{UUID: uuid, Kind: workload.GPU, Driver: "nvml", Health: workload.Healthy}
-	name, ret := handle.GetName()
-	dev.Model = workload.ModelName(strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(name, "NVIDIA "), "GeForce ")))
-	if ret != nvml.SUCCESS || dev.Model == "" {
-		dev.Model = "unknown"
+	switch {
+	case closed:
+		return errClosed
+	case absent != nil && d.config.Now().Before(again):
+		return absent
+	case d.main != nil && !d.main.gone && d.main.open:
+		return nil
 	}
-	memory, ret := handle.GetMemoryInfo()
-	if ret == nvml.SUCCESS {
-		dev.Memory = int64(min(memory.Total, 1<<62))
-	}
-	// A lost GPU still answers some calls: two are asked before it counts as
-	// healthy.
-	_, power := handle.GetPowerUsage()
-	for _, ret := range []nvml.Return{ret, power} {
-		if health, note := judge(ret); health != workload.Healthy {
-			dev.Health, dev.Note = health, note
+	if d.main == nil || d.main.gone {
+		h, err := d.pool.start()
+		if err != nil {
+			return err
 		}
+		d.main = h
 	}
-	return dev
+	r, err := d.main.opening(ctx, d.config.OpenLimit)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.absent = err; err != nil {
+		d.again = d.config.Now().Add(failing(err))
+		return err
+	}
+	d.openings++
+	d.driver, d.count = r.Driver, r.Count
+	return nil
 }
 
-// judge turns a return code into the health of the device that gave it.
-func judge(ret nvml.Return) (workload.Health, string) {
-	switch ret {
-	case nvml.SUCCESS, nvml.ERROR_NOT_SUPPORTED, nvml.ERROR_NO_PERMISSION, nvml.ERROR_NO_DATA:
-		return workload.Healthy, ""
-	case nvml.ERROR_GPU_IS_LOST:
-		return workload.Failing, "the GPU has fallen off the bus; it needs a reset or a reboot"
-	case nvml.ERROR_RESET_REQUIRED:
-		return workload.Failing, "the GPU asks for a reset"
-	case nvml.ERROR_LIB_RM_VERSION_MISMATCH:
-		return workload.Failing, "the driver was upgraded under way; reload it or reboot"
-	case nvml.ERROR_IRQ_ISSUE:
-		return workload.Failing, "the kernel reports an interrupt fault"
-	default:
-		return workload.Degraded, fmt.Sprintf("nvml answers with code %d", ret)
+// opening has a helper load the library and count devices.
+func (h *process) opening(ctx context.Context, limit time.Duration) (reply, error) {
+	r, err := h.call(ctx, request{Op: opCount}, limit)
+	switch {
+	case errors.Is(err, errHung):
+		return r, &device.OpenError{State: workload.DriverUnresponsive, Err: &workload.Error{Kind: workload.Unavailable,
+			Text: "NVML does not answer: its kernel driver hangs", Next: "dmesg tells more; reboot when the node is empty"}}
+	case err != nil:
+		return r, err
+	case r.Opening || r.Ret != success:
+		h.kill()
+		return r, openState(r.Ret, r.Access)
 	}
+	h.open = true
+	return r, nil
 }
 
-func (d *Driver) handle(uuid string) (nvml.Device, error) {
+// asked is one device's answer.
+func (d *Driver) asked(ctx context.Context, uuid string, q request, what string) (reply, error) {
+	g, err := d.find(uuid)
+	if err != nil {
+		return reply{}, err
+	}
+	q.UUID, q.PCI = uuid, g.facts.PCI
+	r, err := d.do(ctx, q)
+	switch {
+	case errors.Is(err, errHung):
+		return r, d.suspected(uuid, what)
+	case err != nil:
+		return r, err
+	case r.Ret != success:
+		if j := judge(r.Ret); j.health == workload.Failing {
+			d.grave(uuid, j)
+		}
+		return r, failure(what+" "+uuid, r.Ret)
+	}
+	return r, nil
+}
+
+// find copies what is known of a device.
+func (d *Driver) find(uuid string) (gpu, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return nil, workload.Errorf(workload.Unavailable, "nvml is closed")
+		return gpu{}, errClosed
 	}
-	h, ok := d.handles[uuid]
+	g, ok := d.gpus[uuid]
 	if !ok {
-		return nil, workload.Errorf(workload.NotFound, "nvml knows no GPU %q", uuid)
+		return gpu{}, workload.Errorf(workload.NotFound, "nvml knows no GPU %q", uuid)
 	}
-	return h, nil
+	return *g, nil
+}
+
+// edit changes what is known of a device, if it is known.
+func (d *Driver) edit(uuid string, change func(*gpu)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g, ok := d.gpus[uuid]; ok {
+		change(g)
+	}
 }
 
 // Sample implements device.Driver.
 func (d *Driver) Sample(ctx context.Context, uuid string) (workload.Sample, error) {
-	s := workload.UnknownSample("", workload.Instant(time.Now().UnixMilli()))
-	h, err := d.handle(uuid)
+	s := workload.UnknownSample("", workload.Instant(d.config.Now().UnixMilli()))
+	g, err := d.find(uuid)
 	if err != nil {
 		return s, err
 	}
-	// Each figure stands alone: GeForce cards lack some, and that is no fault.
-	var last nvml.Return
-	known := 0
-	keep := func(ret nvml.Return) bool {
-		if ret == nvml.SUCCESS {
-			known++
-			return true
+	if g.suspect != nil {
+		if err := d.probe(ctx, uuid, g); err != nil {
+			return s, err
 		}
-		last = ret
-		return false
 	}
-	if milliwatts, ret := h.GetPowerUsage(); keep(ret) {
-		s.Watts = (int64(milliwatts) + 500) / 1000
+	r, err := d.asked(ctx, uuid, request{Op: opSample}, "sample")
+	if err != nil {
+		return s, err
 	}
-	if celsius, ret := h.GetTemperature(nvml.TEMPERATURE_GPU); keep(ret) {
-		s.MilliC = int64(celsius) * 1000
+	d.edit(uuid, func(g *gpu) { g.last, g.read = *r.Reading, d.config.Now() })
+	if j := judge(r.Reading.Worst); j.health == workload.Failing {
+		d.grave(uuid, j)
+		return s, workload.Errorf(workload.Unavailable, "nvml: %s: %s", uuid, j.note)
 	}
-	if u, ret := h.GetUtilizationRates(); keep(ret) {
-		s.Utilisation = workload.PPM(min(u.Gpu, 100)) * 10_000
-	}
-	if m, ret := h.GetMemoryInfo(); keep(ret) {
-		s.MemoryUsed = int64(min(m.Used, 1<<62))
-	}
-	if known == 0 {
-		return s, failure("sample "+uuid, last)
-	}
-	return s, ctx.Err()
+	d.upkeep(ctx, uuid)
+	return measure(g.facts, *r.Reading, s.At), nil
 }
 
-// Processes implements device.Tenants.
-func (d *Driver) Processes(_ context.Context, uuid string) ([]int, error) {
-	h, err := d.handle(uuid)
+// Processes implements device.Tenants. What the last sample saw is taken, so
+// that asking costs no call.
+func (d *Driver) Processes(ctx context.Context, uuid string) ([]int, error) {
+	g, err := d.find(uuid)
 	if err != nil {
 		return nil, err
 	}
-	list, ret := h.GetComputeRunningProcesses()
-	if ret != nvml.SUCCESS {
-		return nil, failure("processes of "+uuid, ret)
-	}
-	pids := make([]int, len(list))
-	for i, p := range list {
-		pids[i] = int(p.Pid)
-	}
-	return pids, nil
-}
-
-// SetPowerCap implements device.PowerCapper. The library clamps or refuses in
-// silence on some cards, so the limit is read back.
-func (d *Driver) SetPowerCap(_ context.Context, uuid string, watts int64) (int64, error) {
-	h, err := d.handle(uuid)
-	if err != nil {
-		return 0, err
-	}
-	if watts == 0 {
-		def, ret := h.GetPowerManagementDefaultLimit()
-		if ret != nvml.SUCCESS {
-			return 0, failure("default power limit", ret)
+	if d.config.Now().Sub(g.read) > processLife {
+		r, err := d.asked(ctx, uuid, request{Op: opSample}, "processes of")
+		if err != nil {
+			return nil, err
 		}
-		watts = int64(def) / 1000
-	} else if low, high, ret := h.GetPowerManagementLimitConstraints(); ret == nvml.SUCCESS && (watts*1000 < int64(low) || watts*1000 > int64(high)) {
-		return 0, workload.Errorf(workload.Invalid, "a cap of %d W is outside %d to %d W", watts, low/1000, high/1000)
+		g.last = *r.Reading
 	}
-	if ret := h.SetPowerManagementLimit(uint32(watts * 1000)); ret != nvml.SUCCESS {
-		return 0, failure("set power limit", ret)
+	if !g.last.Listed {
+		return nil, workload.Errorf(workload.Unavailable, "nvml: %s does not tell its processes", uuid)
 	}
-	got, ret := h.GetPowerManagementLimit()
-	if ret != nvml.SUCCESS {
-		return 0, failure("read power limit back", ret)
-	}
-	return int64(got) / 1000, nil
+	return slices.Clone(g.last.Processes), nil
 }
 
-func failure(what string, ret nvml.Return) error {
-	kind := workload.Unavailable
-	switch ret {
-	case nvml.ERROR_NO_PERMISSION:
-		kind = workload.Denied
-	case nvml.ERROR_INVALID_ARGUMENT, nvml.ERROR_NOT_SUPPORTED:
-		kind = workload.Invalid
-	case nvml.ERROR_NOT_FOUND, nvml.ERROR_GPU_NOT_FOUND:
-		kind = workload.NotFound
+// Traits implements device.Describer.
+func (d *Driver) Traits(ctx context.Context, uuid string) ([]device.Trait, error) {
+	r, err := d.asked(ctx, uuid, request{Op: opDescribe}, "describe")
+	if err != nil {
+		return nil, err
 	}
-	_, note := judge(ret)
-	if note == "" {
-		note = fmt.Sprintf("nvml answers with code %d", ret)
-	}
-	return workload.Errorf(kind, "nvml: %s: %s", what, note)
+	return traits(*r.Facts, *r.Reading, numaNode(d.config.Sys, r.Facts.PCI), r.Driver), nil
 }
 
 // Close implements device.Driver.
 func (d *Driver) Close() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.started && !d.closed {
-		d.lib.Shutdown()
-	}
+	closed := d.closed
 	d.closed = true
+	d.mu.Unlock()
+	if closed {
+		return nil
+	}
+	// Whoever holds the turn is bounded by its own limit.
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	if d.main != nil {
+		d.main.kill()
+	}
 	return nil
 }

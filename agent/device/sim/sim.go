@@ -51,6 +51,9 @@ var (
 	_ device.Driver      = (*Driver)(nil)
 	_ device.UseSetter   = (*Driver)(nil)
 	_ device.PowerCapper = (*Driver)(nil)
+	_ device.Resetter    = (*Driver)(nil)
+	_ device.Tester      = (*Driver)(nil)
+	_ device.Catalogue   = (*Driver)(nil)
 )
 
 // New models devices. They are idle until SetUse.
@@ -102,11 +105,41 @@ func (d *Driver) SetPowerCap(_ context.Context, uuid string, watts int64) (int64
 	if !ok {
 		return 0, workload.Errorf(workload.NotFound, "no simulated device %s", uuid)
 	}
+	if watts < 0 {
+		return 0, workload.Errorf(workload.Invalid, "a cap of %d W", watts)
+	}
 	if watts != 0 && watts < u.model.Idle {
 		return 0, workload.Errorf(workload.Invalid, "a cap of %d W is below the idle draw of %d W", watts, u.model.Idle)
 	}
 	u.cap = watts
 	return watts, nil
+}
+
+// Reset implements device.Resetter. A model has nothing that could break.
+func (d *Driver) Reset(_ context.Context, uuid string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	u, ok := d.state[uuid]
+	switch {
+	case !ok:
+		return workload.Errorf(workload.NotFound, "no simulated device %s", uuid)
+	case u.activity.Use == workload.Mining || u.activity.Use == workload.Training:
+		return workload.Errorf(workload.Conflict, "simulated device %s is at work", uuid)
+	}
+	u.cap = 0
+	return nil
+}
+
+// SelfTest implements device.Tester.
+func (d *Driver) SelfTest(ctx context.Context, uuid string) error {
+	_, err := d.Sample(ctx, uuid)
+	return err
+}
+
+// Supports implements device.Catalogue.
+func (d *Driver) Supports() []device.Support {
+	return []device.Support{{Hardware: "simulated devices of any model", Reads: []string{"power", "temperature", "utilisation", "memory", "hashrate"},
+		Abilities: []string{"cap-power", "reset", "self-test"}, Note: "figures follow from what the device was told to do"}}
 }
 
 // Sample implements device.Driver. The figures follow from what the device was

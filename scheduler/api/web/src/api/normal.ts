@@ -42,7 +42,7 @@ export const status: Status = {
   all_parked: money, targets: [target], config_state: '', config_age_ms: 0, sites: [], sim: false,
 };
 export const gpu: Gpu = {
-  id: '', node: '', model: '', use: '', job: '', coin: '', reason: '', watts: 0, sim: false, kind: '', site: '', hall: '', rack: '', uuid: '', health: '', note: '',
+  id: '', node: '', model: '', use: '', job: '', coin: '', reason: '', watts: 0, sim: false, kind: '', site: '', hall: '', rack: '', uuid: '', health: '', health_code: '', foreign: '', note: '',
   reason_text: '', reason_figures: [], since_ms: 0, epoch: 0, assigned: '', money_per_hour: money, hashrate: 0, temperature_milli_c: 0, memory: 0,
   shares_accepted: -1, shares_rejected: -1, process_hashrate: -1, pid: 0, option: '',
 };

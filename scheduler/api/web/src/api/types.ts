@@ -31,7 +31,7 @@ export interface Node {
 
 export interface Gpu {
   id: string; node: string; model: string; use: string; job: string; coin: string; reason: string; watts: number; sim: boolean;
-  kind: string; site: string; hall: string; rack: string; uuid: string; health: string; note: string; reason_text: string;
+  kind: string; site: string; hall: string; rack: string; uuid: string; health: string; health_code: string; foreign: string; note: string; reason_text: string;
   reason_figures: Figure[]; since_ms: number; epoch: number; assigned: string; money_per_hour: Money3; hashrate: number;
   temperature_milli_c: number; memory: number; shares_accepted: number; shares_rejected: number; process_hashrate: number;
   pid: number; option: string;

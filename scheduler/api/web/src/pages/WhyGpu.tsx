@@ -42,7 +42,7 @@ function Page({ e, s }: { e: GpuExplanation; s: Status }) {
         <span className="badge"><Swatch k={colourKey(use, slot)} size={9} /> {useText(use)} since {when(g.since_ms, now, zone, true)}, {span(now - g.since_ms)}</span>
         {g.sim ? <span className="badge line">sim</span> : null}
         {g.assigned && parseUse(g.assigned).kind !== use.kind ? <span className="badge warn">ordered: {useText(assignedOf(g))}</span> : null}
-        {g.health && g.health !== 'healthy' ? <State>{g.health}</State> : null}
+        {g.health && g.health !== 'healthy' ? <State>{g.health_code ? `${g.health}: ${g.health_code}` : g.health}</State> : null}
       </div>
       <div className="facts">
         <span>power <b>{g.watts < 0 || use.kind === 'unknown' ? 'not known' : power(g.watts)}</b></span>
@@ -52,6 +52,8 @@ function Page({ e, s }: { e: GpuExplanation; s: Status }) {
         {g.memory > 0 ? <span>memory <b>{bytes(g.memory)}</b></span> : null}
         {g.pid > 0 ? <span>process <b>{g.pid}{g.process_hashrate > 0 ? ', really ' + hashrate(g.process_hashrate) : ''}</b></span> : null}
         {g.uuid ? <span>uuid <b>{g.uuid}</b></span> : null}
+        {g.note && g.health !== 'healthy' ? <span>fault <b>{g.note}</b></span> : null}
+        {g.foreign ? <span>used by <b>{g.foreign}</b>, not ours</span> : null}
       </div>
       <div className="why">
         <div className="stackv">
