@@ -334,7 +334,7 @@ func (s *Server) round(ctx context.Context, warm *decide.Warm) (*decide.Warm, er
 	}
 	r, next := board.Decide(warm, board.Budget())
 	if r.Result.Stage != decide.StageHeld { // a held plan was checked when it was new
-		if err := decide.Verify(&board.Problem, &r.Result); err != nil {
+		if err := decide.Verify(&r.Board.Problem, &r.Result); err != nil {
 			s.log.Error("a plan did not pass its own check and was not proposed", "err", err)
 			return nil, nil
 		}

@@ -76,7 +76,8 @@ type Value struct {
 	Flex     PPM      `json:"flex,omitempty"`
 }
 
-// Priority orders jobs whose value is alike.
+// Priority weighs a job against other jobs: high counts twice, low half of what
+// its bid brings beyond the best use of its devices without a job.
 type Priority string
 
 const (

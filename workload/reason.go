@@ -42,6 +42,8 @@ const (
 	CodeIntegrality Code = "INTEGRALITY"   // pays in part, but not as a whole gang
 	CodeDrain       Code = "DRAIN"         // its node is being emptied
 	CodeStartFailed Code = "START_FAILED"  // could not be started; backing off
+	CodeReserved    Code = "RESERVED"      // the devices are kept for a gang with a stronger claim
+	CodeQueue       Code = "QUEUE"         // where it stands among the jobs that wait
 )
 
 // Unit says how a figure is to be shown.
@@ -150,6 +152,8 @@ var sentences = map[Code]string{
 	CodeIntegrality: "would pay in part, but not as a whole gang",
 	CodeDrain:       "its node is being emptied",
 	CodeStartFailed: "could not be started",
+	CodeReserved:    "what is free is kept for a gang with a stronger claim",
+	CodeQueue:       "where it stands in the queue",
 }
 
 // rejections are what PRICE means where it speaks against a use or a job, by the

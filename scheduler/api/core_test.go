@@ -98,8 +98,7 @@ switch: {warmup: 5m}
 ---
 kind: Tenant
 name: research
-guarantee: 4 GPU
-borrow: 4 GPU
+borrow: 8 GPU
 `
 
 const start = workload.Instant(1_790_000_000_000 - 1_790_000_000_000%workload.HourMillis)

@@ -353,8 +353,8 @@ type Answer struct {
 // Inventory lists concrete devices; the position is the device.
 type Inventory struct {
 	Devices []Device `json:"devices"`
-	// Local restricts a job to nodes that hold its checkpoint: Local[job] nil
-	// allows every node, and a missing entry does too.
+	// Local restricts a job to some nodes, ascending, such as those that hold its
+	// checkpoint: Local[job] nil allows every node, and a missing entry does too.
 	Local [][]int `json:"local,omitempty"`
 }
 

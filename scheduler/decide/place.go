@@ -279,7 +279,11 @@ func (a *placer) cost(d, job int) int {
 }
 
 func (a *placer) local(job, node int) bool {
-	return job >= len(a.inv.Local) || a.inv.Local[job] == nil || slices.Contains(a.inv.Local[job], node)
+	if job >= len(a.inv.Local) || a.inv.Local[job] == nil {
+		return true
+	}
+	_, ok := slices.BinarySearch(a.inv.Local[job], node)
+	return ok
 }
 
 // mine gives the free devices of each class to its cells: first those already

@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/scheduler/market"
 	"github.com/sluice-project/sluice/scheduler/state"
@@ -8,13 +10,20 @@ import (
 )
 
 // addLive lists the jobs that a decision can concern: of the ten thousand that
-// a state remembers most have ended.
+// a state remembers most have ended. It looks at each job once, since a queue
+// may be long.
 func (b *Board) addLive() {
-	for _, id := range b.View.JobIDs() {
-		if p := b.View.Jobs[id].Phase; p == workload.Queued || p == workload.Active {
-			b.live = append(b.live, id)
+	at := map[kinKey]int{}
+	for id, j := range b.View.Jobs { // sorted below, kinds and their members in addQueue
+		switch {
+		case j.Phase == workload.Active:
+			b.active = append(b.active, id)
+			b.topBid = max(b.topBid, market.Bid(b.Policy, j.Spec))
+		case j.Phase == workload.Queued && j.NotBefore <= b.Wall && !b.withheld[id]:
+			b.lineUp(&j, at) // others back off or have no placement: their reason says so
 		}
 	}
+	slices.Sort(b.active)
 }
 
 // attempt returns a job's attempt if it holds devices that may be decided on.
@@ -104,7 +113,7 @@ func unhealthy(d state.Device) workload.Reason {
 // or a forced device ends it, and is left alone as a whole where one device is,
 // or where no single class describes it.
 func (b *Board) setAsideGangs(keys map[workload.DeviceID]classKey) {
-	for _, id := range b.live {
+	for _, id := range b.active {
 		j, a, ok := b.attempt(id)
 		if !ok {
 			continue

@@ -64,3 +64,20 @@ func BenchmarkRound1k(b *testing.B)       { benchRound(b, 1000, 120, false) }
 func BenchmarkRound10k(b *testing.B)      { benchRound(b, 10_000, 1000, false) }
 func BenchmarkRound10kHeld(b *testing.B)  { benchRound(b, 10_000, 1000, true) }
 func BenchmarkRound100kHeld(b *testing.B) { benchRound(b, 100_000, 2000, true) }
+
+// A queue of 100,000 jobs of some five hundred kinds on 10,000 devices: what a
+// round's question costs, with the view it is made from.
+func BenchmarkComposeQueue100k(b *testing.B) {
+	for _, jobs := range []int{0, 1_000, 100_000} {
+		b.Run(fmt.Sprint(jobs), func(b *testing.B) {
+			w := hall(b, 10_000, jobs)
+			v := w.s.View()
+			var board *Board
+			for b.Loop() {
+				board = Compose(v, v.Policy, w.at, w.at)
+			}
+			b.ReportMetric(float64(len(board.Problem.Jobs)), "asked")
+			b.ReportMetric(float64(len(board.kins)), "kinds")
+		})
+	}
+}

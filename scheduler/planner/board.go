@@ -54,11 +54,29 @@ type Board struct {
 
 	overrides []config.Document             // those in force
 	ids       []workload.DeviceID           // of the view, in natural order
-	live      []workload.JobID              // queued and active ones, ascending
+	active    []workload.JobID              // jobs that have an attempt, ascending
 	asideKind []state.Device                // one of each kind that stands aside
 	outside   map[workload.TenantName]int64 // devices of jobs that stand aside
 	quotas    map[workload.SiteName]Quota
 	rackAt    map[zoneKey]int
+
+	// The queue; see queue.go, guarantee.go, reserve.go and exchange.go.
+	kins      []kin                    // the strongest claim first
+	kinAt     map[workload.JobID]int   // of the jobs asked about
+	asked     []workload.JobID         // ascending
+	claims    map[workload.JobID]claim // of those asked about and of running jobs
+	owed      map[workload.JobID]bool  // within their tenants' guarantees
+	open      []int                    // by class: devices that a queued job could have
+	topBid    workload.Rate            // of the queue
+	others    []workload.Rate          // by class: the best net of a device without a job
+	top       workload.Rate            // the greatest surplus over that
+	holds     []hold                   // reservations, the strongest claim first
+	exchanges []exchange
+	admitted  map[admission]int       // what reservations leave to weaker jobs
+	outsideOf [][]int                 // nodes that the first n reservations leave
+	idle      []int64                 // by zone: idle draw of all classes below it
+	bound     map[int]bool            // by position: held to the nodes of its checkpoint
+	withheld  map[workload.JobID]bool // found to have no placement; see Decide
 }
 
 // zoneKey names a zone: what is below the last name given belongs to it. node
@@ -131,7 +149,12 @@ type siteNow struct {
 // Compose builds the question. policy is usually the view's own; a preview
 // passes another.
 func Compose(v *state.View, policy *config.Set, now, wall workload.Instant) *Board {
-	b := &Board{View: v, Policy: policy, Cluster: policy.Cluster(), Now: now, Wall: wall, ids: v.DeviceIDs(),
+	return compose(v, policy, now, wall, nil)
+}
+
+// compose builds the question without some queued jobs.
+func compose(v *state.View, policy *config.Set, now, wall workload.Instant, withheld map[workload.JobID]bool) *Board {
+	b := &Board{withheld: withheld, bound: map[int]bool{}, kinAt: map[workload.JobID]int{}, claims: map[workload.JobID]claim{}, owed: map[workload.JobID]bool{}, View: v, Policy: policy, Cluster: policy.Cluster(), Now: now, Wall: wall, ids: v.DeviceIDs(),
 		zoneOf: map[zoneKey]int{}, jobAt: map[workload.JobID]int{}, nodeAt: map[workload.NodeID]int{},
 		place: make(map[workload.DeviceID]int, len(v.Devices)), forced: map[workload.DeviceID]workload.Reason{},
 		fixed: map[workload.DeviceID]workload.Reason{}, mates: map[workload.DeviceID]bool{}, ends: map[workload.JobID]workload.Reason{},
@@ -145,7 +168,8 @@ func Compose(v *state.View, policy *config.Set, now, wall workload.Instant) *Boa
 	b.setAside()
 	keys := b.classKeys()
 	b.setAsideGangs(keys)
-	// 3. Classes and the concrete inventory.
+	b.addGuarantees()
+	// 3. Classes and the concrete inventory, with the queue that wants them.
 	b.addClasses(keys)
 	// 4. What each class could mine.
 	b.addMining()
@@ -153,7 +177,7 @@ func Compose(v *state.View, policy *config.Set, now, wall workload.Instant) *Boa
 	b.addJobs()
 	// 6. Rules that couple them.
 	b.addRows()
-	b.Problem.Policy = decide.Policy{HorizonMinutes: max(int64(b.Cluster.Horizon.Minutes()), 1), HoldGapPPM: holdGapPPM,
+	b.Problem.Policy = decide.Policy{HorizonMinutes: b.horizonMinutes(), HoldGapPPM: holdGapPPM,
 		MaxMoves: int64(min(b.Cluster.MaxMoves, decide.MaxCount))}
 	b.Problem.Tenants, b.Problem.Coins = len(b.tenants), len(b.coins)
 	b.clamp()

@@ -100,6 +100,7 @@ func (b *Board) addClasses(keys map[workload.DeviceID]classKey) {
 		}
 		b.Inventory.Devices = append(b.Inventory.Devices, decide.Device{Class: i, Node: n, Rack: b.rack(d), Dwell: b.dwells(d)})
 	}
+	b.addQueue()
 	b.liftDwell()
 	for i, c := range b.classes {
 		b.Problem.Classes = append(b.Problem.Classes, decide.Class{Zone: c.key.zone, NodeSize: int64(c.key.nodeSize),
@@ -136,16 +137,13 @@ func (b *Board) dwells(d state.Device) bool {
 
 // liftDwell frees the devices of every class that a newly queued job could run
 // on: dwell keeps prices from moving a device to and fro, and is no reason to
-// let a job wait. Once the job has been answered, it holds again.
+// let a job wait. Once the job has been answered, it holds again, but for jobs
+// that go before all bids.
 func (b *Board) liftDwell() {
 	b.lifted = make([]bool, len(b.classes))
-	for _, id := range b.live {
-		j := b.View.Jobs[id]
-		if j.Phase != workload.Queued || answered(j.Reason.Code) || j.NotBefore > b.Wall {
-			continue
-		}
+	for _, k := range b.unanswered() {
 		for ci, c := range b.classes {
-			b.lifted[ci] = b.lifted[ci] || c.kind == workload.GPU && !c.key.noTrain && b.eligible(j, c)
+			b.lifted[ci] = b.lifted[ci] || c.kind == workload.GPU && !c.key.noTrain && b.suits(k.spec, c)
 		}
 	}
 	for i := range b.Inventory.Devices {

@@ -246,22 +246,30 @@ type JobExplanation struct {
 	EvictCost    workload.Rate
 }
 
-// ExplainJob explains a queued job of a decided round. Jobs in another phase
-// carry their reason themselves.
+// ExplainJob explains a queued job of a decided round: what it waits for, then
+// where it stands in the queue. Jobs in another phase carry their reason
+// themselves.
 func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 	b := r.Board
 	x := JobExplanation{BreakEvenBid: -1}
+	pos, asked := b.jobAt[id]
 	if why, ok := b.waits[id]; ok {
 		x.Reasons = append(x.Reasons, why)
-		return x
+	} else if asked && (b.Problem.Jobs[pos].Current != decide.None || len(r.Jobs[pos]) > 0) {
+		return x // it runs, or starts with this round
+	} else if asked {
+		r.explainWaiting(&x, pos)
 	}
-	pos, ok := b.jobAt[id]
-	if !ok || b.Problem.Jobs[pos].Current != decide.None {
-		return x
+	if stands, ok := b.standingReason(id); ok {
+		x.Reasons = append(x.Reasons, stands)
 	}
-	if len(r.Jobs[pos]) > 0 {
-		return x // it starts with this round
-	}
+	return x
+}
+
+// explainWaiting says why the decision did not place a job that it weighed.
+func (r *Round) explainWaiting(x *JobExplanation, pos int) {
+	b := r.Board
+	id := b.jobs[pos]
 	explainer := decide.NewExplainer(&b.Problem, &r.Result)
 	why := r.whyJob(explainer, pos)
 	x.Reasons = append(x.Reasons, why)
@@ -270,7 +278,7 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 		for _, l := range explainer.Explain(decide.Query{Class: decide.None, Cell: decide.None, Job: pos}).Lines {
 			if l.Code == decide.CodeBid {
 				x.Width = int64(b.Problem.Offers[l.Offer].Width)
-				r.askBid(&x, id, b.bidFor(l))
+				r.askBid(x, id, b.bidFor(l))
 			}
 		}
 	}
@@ -283,7 +291,6 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 			x.EvictCost = workload.Rate(-a.ValueDeltaMicro)
 		}
 	}
-	return x
 }
 
 // whatIfLimit bounds the fleets for which an explanation solves the whole

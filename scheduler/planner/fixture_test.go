@@ -278,7 +278,7 @@ func (w *world) decide() (state.Plan, bool) {
 	}
 	w.round, w.warm = b.Decide(w.warm, decide.Budget{})
 	if w.round.Result.Stage != decide.StageHeld {
-		if err := decide.Verify(&b.Problem, &w.round.Result); err != nil {
+		if err := decide.Verify(&w.round.Board.Problem, &w.round.Result); err != nil {
 			w.t.Fatalf("the result does not verify: %v", err)
 		}
 	}

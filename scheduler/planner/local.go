@@ -79,11 +79,16 @@ func (b *Board) room(ci int, nodes []workload.NodeID, perNode int) int {
 	return sum
 }
 
-// localise tells Place on which nodes a job may stand.
-func (b *Board) localise(pos int, nodes []workload.NodeID) {
+// setLocal tells Place on which nodes a job may stand.
+func (b *Board) setLocal(pos int, nodes []int) {
 	for len(b.Inventory.Local) <= pos {
 		b.Inventory.Local = append(b.Inventory.Local, nil)
 	}
+	b.Inventory.Local[pos] = nodes
+}
+
+// positions translates nodes into those of the inventory, ascending.
+func (b *Board) positions(nodes []workload.NodeID) []int {
 	at := []int{}
 	for _, n := range nodes {
 		if i, ok := b.nodeAt[n]; ok {
@@ -91,5 +96,5 @@ func (b *Board) localise(pos int, nodes []workload.NodeID) {
 		}
 	}
 	slices.Sort(at)
-	b.Inventory.Local[pos] = at
+	return at
 }

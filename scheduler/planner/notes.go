@@ -34,7 +34,6 @@ func NotActedOn(d config.Document) []string {
 		note(d.DeviceProfile.Training != nil && len(d.DeviceProfile.Training.Steps) > 0, "training.powerSteps")
 	case d.Tenant != nil:
 		note(d.Tenant.Budget != nil, "budget")
-		note(d.Tenant.Guarantee > 0, "guarantee (its sum with borrow is kept as a limit)")
 	case d.Feed != nil:
 		note(d.Feed.FX != "", "fx")
 		note(d.Feed.Gate.Agree > 0, "gate.agree")

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/sluice-project/sluice/scheduler/decide"
@@ -20,14 +21,6 @@ type Round struct {
 	// draw is what the plan draws in each zone with all below it, in watts.
 	draw []int64
 	warm *decide.Warm // to ask further questions from
-}
-
-// Decide answers the board. It returns the warm state for the next round.
-func (b *Board) Decide(w *decide.Warm, budget decide.Budget) (*Round, *decide.Warm) {
-	result, next := decide.Solve(&b.Problem, w, budget)
-	r := b.settle(result)
-	r.warm = next
-	return r, next
 }
 
 // settle maps the counts of an answer to devices.
@@ -104,6 +97,11 @@ func (b *Board) placement() decide.Placement {
 			}
 		}
 	}
+	for _, x := range b.exchanges {
+		for _, i := range x.devices {
+			uses[i] = decide.Use{Kind: decide.UseJob, Index: b.Problem.Jobs[x.pos].Current}
+		}
+	}
 	return decide.Placement{Uses: uses}
 }
 
@@ -117,7 +115,7 @@ func (r *Round) Plan() (state.Plan, bool) {
 	b := r.Board
 	p := state.Plan{Basis: b.View.Index, PlanSummary: state.PlanSummary{
 		Stage: string(r.Result.Stage), GapPPM: r.Result.GapPPM, Gap: workload.Rate(r.Result.GapMicroPerHour),
-		Objective: workload.Rate(r.Result.ObjectiveMicroPerHour), Bound: workload.Rate(r.Result.BoundMicroPerHour)}}
+		Objective: workload.Rate(r.Result.ObjectiveMicroPerHour - r.uplift()), Bound: workload.Rate(r.Result.BoundMicroPerHour - r.uplift())}}
 	mining, parked := b.Baseline()
 	p.Baseline = &ledger.Baseline{AllMining: mining, AllParked: parked}
 
@@ -129,13 +127,25 @@ func (r *Round) Plan() (state.Plan, bool) {
 	return p, changes
 }
 
+// uplift is what the plan's jobs count for beyond their money; people are told
+// money.
+func (r *Round) uplift() int64 {
+	sum := int64(0)
+	for _, f := range r.Result.Plan.Jobs {
+		if f != decide.None {
+			sum += r.Board.uplift(f)
+		}
+	}
+	return sum
+}
+
 // addStops preempts the running jobs that the plan does not keep, each as a
 // group of its own, and returns the group of every device so freed.
 func (r *Round) addStops(p *state.Plan) map[workload.DeviceID]int {
 	b := r.Board
 	groups := map[workload.DeviceID]int{}
 	for pos, id := range b.jobs {
-		if b.Problem.Jobs[pos].Current == decide.None || len(r.Jobs[pos]) > 0 {
+		if b.Problem.Jobs[pos].Current == decide.None || len(r.Jobs[pos]) > 0 || b.exchangeOf(id) != nil {
 			continue
 		}
 		a, _ := b.View.Jobs[id].Current()
@@ -149,9 +159,20 @@ func (r *Round) addStops(p *state.Plan) map[workload.DeviceID]int {
 			groups[dev] = group
 		}
 	}
+	for _, x := range b.exchanges {
+		group := len(p.Stops) + 1
+		for _, id := range x.victims {
+			a, _ := b.View.Jobs[id].Current()
+			p.Stops = append(p.Stops, state.Stop{Group: group, Job: id, Attempt: a.Number,
+				Reason: workload.Why(workload.CodePreempted, workload.Count("for job", int64(x.job)))})
+			for _, dev := range a.Devices {
+				groups[dev] = group
+			}
+		}
+	}
 	// What ends whatever the decision stands in no group: nothing that takes the
 	// devices may hinder it.
-	for _, id := range b.live {
+	for _, id := range b.active {
 		if why, ends := b.ends[id]; ends {
 			a, _ := b.View.Jobs[id].Current()
 			p.Stops = append(p.Stops, state.Stop{Job: id, Attempt: a.Number, Reason: why})
@@ -226,7 +247,7 @@ func (b *Board) useOf(i int, use decide.Use) (workload.Use, state.Work) {
 func (r *Round) addStarts(p *state.Plan, groups map[workload.DeviceID]int) {
 	b := r.Board
 	for pos, id := range b.jobs {
-		if b.Problem.Jobs[pos].Current != decide.None || len(r.Jobs[pos]) == 0 {
+		if b.Problem.Jobs[pos].Current != decide.None && b.exchangeOf(id) == nil || len(r.Jobs[pos]) == 0 {
 			continue
 		}
 		o := b.offers[r.Placed.Uses[r.Jobs[pos][0]].Index]
@@ -284,7 +305,9 @@ func (r *Round) addWaits(p *state.Plan) {
 		}
 	}
 	var x *decide.Explainer
-	for _, id := range b.live {
+	asked := slices.Concat(b.asked, slices.Collect(maps.Keys(b.withheld)))
+	slices.Sort(asked)
+	for _, id := range slices.Compact(asked) {
 		if why, ok := b.waits[id]; ok {
 			note(id, why)
 			continue
@@ -308,7 +331,7 @@ func (r *Round) addWaits(p *state.Plan) {
 func answered(c workload.Code) bool {
 	switch c {
 	case workload.CodeNoFit, workload.CodeNoModel, workload.CodeNoProfile, workload.CodeOverride, workload.CodePrice, workload.CodeCap,
-		workload.CodeQuota, workload.CodeDataLocal, workload.CodeHeld, workload.CodeIntegrality:
+		workload.CodeQuota, workload.CodeDataLocal, workload.CodeHeld, workload.CodeIntegrality, workload.CodeReserved, workload.CodeQueue:
 		return true
 	}
 	return false

@@ -40,11 +40,12 @@ func PlanChange(v *state.View, changed *config.Set, now, wall workload.Instant) 
 	var warm *decide.Warm
 	p.Before, warm = before.Decide(nil, decide.Budget{})
 	p.After, _ = after.Decide(warm, decide.Budget{})
+	after = p.After.Board
 	p.Cost = workload.Rate(p.Before.Result.BoundMicroPerHour - p.After.Result.BoundMicroPerHour)
 	p.PlanCost = workload.Rate(p.Before.Result.ObjectiveMicroPerHour - p.After.Result.ObjectiveMicroPerHour)
 	p.BelowResolution = p.Cost > 0 && p.PlanCost < 0 || p.Cost < 0 && p.PlanCost > 0
 	p.countMoves(v)
-	for _, id := range after.live {
+	for _, id := range after.active {
 		pos, on := after.jobAt[id]
 		_, ends := after.ends[id]
 		if ends || on && after.Problem.Jobs[pos].Current != decide.None && len(p.After.Jobs[pos]) == 0 {

@@ -157,7 +157,7 @@ const postedPrice = "prices ask"
 func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 	b := r.Board
 	id := b.jobs[pos]
-	if b.bound(pos) && r.Result.Plan.Jobs[pos] != decide.None {
+	if b.bound[pos] && r.Result.Plan.Jobs[pos] != decide.None {
 		return workload.Why(workload.CodeDataLocal)
 	}
 	lines := x.Explain(decide.Query{Class: decide.None, Cell: decide.None, Job: pos}).Lines
@@ -166,6 +166,15 @@ func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 	}
 	l := lines[0]
 	bid := market.Bid(b.Policy, b.View.Jobs[id].Spec)
+	if h, ok := b.holdOf(id); ok && l.Code != decide.CodeQuota {
+		return b.whyHeld(h)
+	}
+	switch l.Code {
+	case decide.CodeNoFit, decide.CodeEligibility, decide.CodeRunning:
+		if why, ok := b.whyReserved(id); ok {
+			return why
+		}
+	}
 	switch l.Code {
 	case decide.CodeNoFit, decide.CodeEligibility:
 		return workload.Why(workload.CodeNoFit, workload.Count("needs", l.Need), workload.Count("best place has", l.Have))
@@ -186,11 +195,6 @@ func (r *Round) whyJob(x *decide.Explainer, pos int) workload.Reason {
 		return workload.Why(workload.CodeHeld)
 	}
 	return workload.Why(workload.CodeIntegrality, workload.RateOf("bids per GPU", bid), workload.RateOf(postedPrice, b.bidFor(l)))
-}
-
-// bound reports whether a job is held to the nodes of its checkpoint.
-func (b *Board) bound(pos int) bool {
-	return pos < len(b.Inventory.Local) && b.Inventory.Local[pos] != nil
 }
 
 // bidFor converts a break-even per device and hour into the bid for a

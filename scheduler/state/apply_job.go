@@ -123,7 +123,7 @@ func (s *State) settleDependency(id workload.JobID) {
 		}
 	}
 	if j.Phase == workload.Waiting {
-		j.Phase, j.Reason = workload.Queued, workload.Why(workload.CodeNew)
+		j.Phase, j.Reason, j.Queued = workload.Queued, workload.Why(workload.CodeNew), s.At
 		s.putJob(j)
 	}
 }

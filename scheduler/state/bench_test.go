@@ -70,6 +70,16 @@ func BenchmarkView(b *testing.B) {
 	}
 }
 
+// A view after one of 100,000 queued jobs changed.
+func BenchmarkViewOfALongQueue(b *testing.B) {
+	s := fleet(b, 8, 100_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.putJob(s.Jobs[1])
+		s.View()
+	}
+}
+
 func BenchmarkViewOfAQuietState(b *testing.B) {
 	s := fleet(b, 100_000, 0)
 	for b.Loop() {

@@ -115,8 +115,11 @@ type Job struct {
 	Phase     workload.Phase   `json:"phase"`
 	Reason    workload.Reason  `json:"reason"`
 	Submitted workload.Instant `json:"submitted"` // market clock
-	Started   workload.Instant `json:"started,omitempty"`
-	Ended     workload.Instant `json:"ended,omitempty"`
+	// Queued is when a job that waited on others joined the queue; 0 = when it
+	// was submitted.
+	Queued  workload.Instant `json:"queued,omitempty"`
+	Started workload.Instant `json:"started,omitempty"`
+	Ended   workload.Instant `json:"ended,omitempty"`
 	// Attempts are the newest AttemptsKept; Number counts on.
 	Attempts []Attempt `json:"attempts,omitempty"`
 	// NotBefore backs a job off after failed starts, by the real clock.
