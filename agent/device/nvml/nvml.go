@@ -37,8 +37,11 @@ type Config struct {
 	// /sys. ResetCommand resets the GPU whose UUID is appended; default
 	// nvidia-smi --gpu-reset -i.
 	KernelLog, Sys string
-	ResetCommand   []string
-	Now            func() time.Time
+	// PIDNamespace is the link that names this process's namespace of process
+	// ids; default /proc/self/ns/pid. NVML gives ids of the first one.
+	PIDNamespace string
+	ResetCommand []string
+	Now          func() time.Time
 }
 
 // Driver speaks to NVIDIA GPUs.
@@ -110,7 +113,7 @@ func New(config Config) *Driver {
 			*d = standard
 		}
 	}
-	for s, standard := range map[*string]string{&config.KernelLog: "/dev/kmsg", &config.Sys: "/sys"} {
+	for s, standard := range map[*string]string{&config.KernelLog: "/dev/kmsg", &config.Sys: "/sys", &config.PIDNamespace: "/proc/self/ns/pid"} {
 		if *s == "" {
 			*s = standard
 		}
@@ -138,6 +141,9 @@ const (
 	reopenAfter = 5 * time.Second
 	absentAfter = 5 * time.Minute
 	processLife = 10 * time.Second // how old a list of processes may be
+
+	// firstNamespace is how Linux names the namespace that it starts with.
+	firstNamespace = "pid:[4026531836]"
 )
 
 // failing is how long what does not open is left alone: a driver that was
@@ -304,6 +310,9 @@ func (d *Driver) Processes(ctx context.Context, uuid string) ([]int, error) {
 	g, err := d.find(uuid)
 	if err != nil {
 		return nil, err
+	}
+	if ns, err := os.Readlink(d.config.PIDNamespace); err == nil && ns != firstNamespace {
+		return nil, workload.Errorf(workload.Unavailable, "nvml: process ids are told by the host's count, which this container does not share").Hint("run the agent in the host's pid namespace")
 	}
 	if d.config.Now().Sub(g.read) > processLife {
 		r, err := d.asked(ctx, uuid, request{Op: opSample}, "processes of")
