@@ -103,7 +103,8 @@ var (
 
 // New returns a driver; nothing is started before Discover.
 func New(config Config) *Driver {
-	if len(config.Helper) == 0 {
+	own := len(config.Helper) == 0
+	if own {
 		if self, err := os.Executable(); err == nil {
 			config.Helper = []string{self, "nvml-helper"}
 		}
@@ -126,6 +127,9 @@ func New(config Config) *Driver {
 	}
 	d := &Driver{config: config, turn: make(chan struct{}, 1), gpus: map[string]*gpu{}}
 	d.pool.argv, d.pool.env = config.Helper, config.Env
+	if own && !Built { // this program would be no help to itself
+		d.absent, d.again = openState(notBuilt, accessOK), config.Now().Add(100*365*24*time.Hour)
+	}
 	return d
 }
 
