@@ -353,6 +353,9 @@ func (a *Agent) adopt() error {
 		w := a.worker(m)
 		w.ok = true
 		w.use()
+		if run := m.Run; run.Mine != nil && run.Mine.PowerCap > 0 {
+			w.do(func() { w.capPower(run.Mine.PowerCap) }) // so that it is kept, and lifted when the run ends
+		}
 		a.config.Log.Info("adopted", "run", l.ID, "pid", l.State.Work.PID)
 	}
 	for _, e := range ended {

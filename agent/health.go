@@ -250,7 +250,7 @@ func (a *Agent) tenanted(seen []tenants) {
 		a.health.tenants[t.device] = t
 		var strangers []int
 		for _, pid := range t.pids {
-			if slices.Contains(before.pids, pid) && !descends(pid, roots) {
+			if slices.Contains(before.pids, pid) && parentOf(pid) > 0 && !descends(pid, roots) { // one without a parent has gone
 				strangers = append(strangers, pid)
 			}
 		}

@@ -203,10 +203,7 @@ func (d *Driver) suspected(uuid, what string) error {
 func (d *Driver) probe(ctx context.Context, uuid string, g gpu) error {
 	var err error = workload.Errorf(workload.Unavailable, "nvml: %s has not answered since %s", uuid, g.suspect.since.UTC().Format(time.RFC3339))
 	now := d.config.Now()
-	if now.Before(g.suspect.next) {
-		return err
-	}
-	// One prober is enough.
+	// Not before its time, and one prober is enough.
 	d.edit(uuid, func(g *gpu) {
 		if g.suspect != nil && !now.Before(g.suspect.next) {
 			s := *g.suspect

@@ -37,8 +37,11 @@ type Config struct {
 	// /sys. ResetCommand resets the GPU whose UUID is appended; default
 	// nvidia-smi --gpu-reset -i.
 	KernelLog, Sys string
-	ResetCommand   []string
-	Now            func() time.Time
+	// PIDNamespace is the link that names this process's namespace of process
+	// ids; default /proc/self/ns/pid. NVML gives ids of the first one.
+	PIDNamespace string
+	ResetCommand []string
+	Now          func() time.Time
 }
 
 // Driver speaks to NVIDIA GPUs.
@@ -100,7 +103,8 @@ var (
 
 // New returns a driver; nothing is started before Discover.
 func New(config Config) *Driver {
-	if len(config.Helper) == 0 {
+	own := len(config.Helper) == 0
+	if own {
 		if self, err := os.Executable(); err == nil {
 			config.Helper = []string{self, "nvml-helper"}
 		}
@@ -110,7 +114,7 @@ func New(config Config) *Driver {
 			*d = standard
 		}
 	}
-	for s, standard := range map[*string]string{&config.KernelLog: "/dev/kmsg", &config.Sys: "/sys"} {
+	for s, standard := range map[*string]string{&config.KernelLog: "/dev/kmsg", &config.Sys: "/sys", &config.PIDNamespace: "/proc/self/ns/pid"} {
 		if *s == "" {
 			*s = standard
 		}
@@ -123,6 +127,9 @@ func New(config Config) *Driver {
 	}
 	d := &Driver{config: config, turn: make(chan struct{}, 1), gpus: map[string]*gpu{}}
 	d.pool.argv, d.pool.env = config.Helper, config.Env
+	if own && !Built { // this program would be no help to itself
+		d.absent, d.again = openState(notBuilt, accessOK), config.Now().Add(100*365*24*time.Hour)
+	}
 	return d
 }
 
@@ -138,6 +145,9 @@ const (
 	reopenAfter = 5 * time.Second
 	absentAfter = 5 * time.Minute
 	processLife = 10 * time.Second // how old a list of processes may be
+
+	// firstNamespace is how Linux names the namespace that it starts with.
+	firstNamespace = "pid:[4026531836]"
 )
 
 // failing is how long what does not open is left alone: a driver that was
@@ -304,6 +314,9 @@ func (d *Driver) Processes(ctx context.Context, uuid string) ([]int, error) {
 	g, err := d.find(uuid)
 	if err != nil {
 		return nil, err
+	}
+	if ns, err := os.Readlink(d.config.PIDNamespace); err == nil && ns != firstNamespace {
+		return nil, workload.Errorf(workload.Unavailable, "nvml: process ids are told by the host's count, which this container does not share").Hint("run the agent in the host's pid namespace")
 	}
 	if d.config.Now().Sub(g.read) > processLife {
 		r, err := d.asked(ctx, uuid, request{Op: opSample}, "processes of")

@@ -65,7 +65,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Env: append(r.Env(), "LD_LIBRARY_PATH="+filepath.Dir(path)), Limit: 2 * time.Second, KernelLog: r.log, Sys: t.TempDir(), RetryAfter: 50 * time.Millisecond}
+	c := Config{Env: append(r.Env(), "LD_LIBRARY_PATH="+filepath.Dir(path)), Limit: 2 * time.Second, KernelLog: r.log, Sys: t.TempDir(), PIDNamespace: "/nonexistent", RetryAfter: 50 * time.Millisecond}
 	for _, f := range change {
 		f(&c)
 	}
@@ -350,6 +350,16 @@ func TestPowerCap(t *testing.T) {
 	if got := r.Limit("GPU-a"); got != "350000" {
 		t.Errorf("after a reload the limit is %q", got)
 	}
+	// Another driver, as after a restart of the agent, takes the cap for its own
+	// and lifts it to the default.
+	again := New(r.d.config)
+	defer again.Close()
+	if _, err := again.Discover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.SetPowerCap(t.Context(), "GPU-a", 350); err != nil || again.gpus["GPU-a"].before != nil {
+		t.Errorf("%v, %v", again.gpus["GPU-a"].before, err)
+	}
 	// The use is over: what was there before is there again.
 	r.d.SetUse("GPU-a", device.Activity{Use: workload.Parked})
 	r.sample(t, "GPU-a")
@@ -547,6 +557,15 @@ func TestTenants(t *testing.T) {
 	r.discover(t)
 	if pids, err := r.d.Processes(t.Context(), "GPU-a"); err != nil || fmt.Sprint(pids) != "[12 77]" {
 		t.Errorf("%v, %v", pids, err)
+	}
+	// In a container the ids mean other processes, or none.
+	link := filepath.Join(t.TempDir(), "pid")
+	if err := os.Symlink("pid:[4026532000]", link); err != nil {
+		t.Fatal(err)
+	}
+	r.d.config.PIDNamespace = link
+	if _, err := r.d.Processes(t.Context(), "GPU-a"); workload.KindOf(err) != workload.Unavailable || err == nil {
+		t.Errorf("ids of another namespace: %v", err)
 	}
 }
 

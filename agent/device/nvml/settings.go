@@ -52,7 +52,9 @@ func (d *Driver) SetPowerCap(ctx context.Context, uuid string, watts int64) (int
 		if err != nil {
 			return 0, err
 		}
-		d.edit(uuid, func(g *gpu) { g.before = &old })
+		if old != want { // else it is our own, from before a restart
+			d.edit(uuid, func(g *gpu) { g.before = &old })
+		}
 	}
 	got, err := device.Change(ctx, setting, want)
 	if err != nil {
