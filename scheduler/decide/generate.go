@@ -8,6 +8,9 @@ const (
 	ShapeHardAI     = "unattainable-ai"
 )
 
+// Shapes lists what Generate takes.
+var Shapes = []string{ShapeDefault, ShapeTightPower, ShapeTightCoin, ShapeHardAI}
+
 // splitmix is a tiny generator whose stream is fixed by this file alone, so
 // that a published instance never changes with the toolchain.
 type splitmix uint64
