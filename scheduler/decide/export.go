@@ -33,6 +33,7 @@ type progCol struct {
 	lo, up  int64
 	noUp    bool
 	whole   bool
+	job     int // of an offer's column, from 1
 	entries []progEntry
 }
 
@@ -277,7 +278,7 @@ func (x *exporter) offer(f, once int) {
 	p, o := x.p, x.p.Offers[f]
 	job, cl := p.Jobs[o.Job], p.Classes[o.Class]
 	above := o.WattsMeter - o.Width*cl.IdleWatts
-	c := progCol{name: fmt.Sprintf("run_%d", f), whole: true, up: 1, nano: o.NetMicroPerHour*1000 - above*p.Zones[cl.Zone].EnergyMicroPerKWh}
+	c := progCol{name: fmt.Sprintf("run_%d", f), whole: true, up: 1, job: o.Job + 1, nano: o.NetMicroPerHour*1000 - above*p.Zones[cl.Zone].EnergyMicroPerKWh}
 	if job.Current != None {
 		c.nano += x.a.hourly(job.KillMicro) // the parked fleet has stopped it
 		switch {

@@ -166,3 +166,16 @@ func (x *Program) Model() *lp.Model {
 	}
 	return m
 }
+
+// SplitJobs counts the jobs that a solution of the program, one value per
+// column, runs in part.
+func (x *Program) SplitJobs(values []float64) int {
+	const whole = 1e-6
+	n, last := 0, 0
+	for j, c := range x.cols {
+		if v := values[j]; c.job > 0 && c.job != last && v > whole && v < 1-whole {
+			n, last = n+1, c.job
+		}
+	}
+	return n
+}
