@@ -58,14 +58,15 @@ func ParseResult(data []byte) (Result, error) {
 
 // BudgetOf spreads a number of work units, counted in pivots of the relaxation,
 // over all parts of Solve in the proportion of the defaults; 0 or less is the
-// default.
+// default. Some sweeps over prices are always made: without them the first
+// bound is worth nothing.
 func BudgetOf(units int64) Budget {
 	if units <= 0 {
 		return Budget{}
 	}
 	units = min(units, 1<<40)
 	part := func(of int64) int64 { return max(1, units*of/defaultPivots) }
-	return Budget{PriceSweeps: part(defaultSweeps), Moves: part(defaultMoves), Nodes: part(defaultNodes), Pivots: units}
+	return Budget{PriceSweeps: max(40, part(defaultSweeps)), Moves: part(defaultMoves), Nodes: part(defaultNodes), Pivots: units}
 }
 
 func parse(data []byte, into any, docs []Field) error {

@@ -103,14 +103,14 @@ func large(b *bench) {
 	for seed := range b.pick(1, 3) {
 		p := decide.Generate(100_000, 5000, decide.ShapeDefault, uint64(seed+1))
 		p.Policy.HoldGapPPM = 0
-		r, _, ms := b.timed("large quick", &p, nil, decide.BudgetOf(1))
+		r, _, ms := b.timed("large quick", &p, nil, decide.Budget{Pivots: 1})
 		quick, quickGap = append(quick, ms), append(quickGap, percent(r.GapPPM))
 		// The ladder of budgets: what the work bought by then.
 		best3, best20 := math.Inf(1), math.Inf(1)
 		var warm *decide.Warm
 		units := []int64{1, 1000, 4000, 16_000, 60_000, 240_000}
 		if !b.full {
-			units = []int64{1, 8000, 60_000}
+			units = []int64{1, 60_000}
 		}
 		for _, u := range units {
 			stop := watchHeap(&peak)
