@@ -43,6 +43,11 @@ func Export(p *Problem, r *Result) (*Program, error) {
 	if err := Verify(p, r); err != nil {
 		return nil, err
 	}
+	for i, row := range p.Rows {
+		if row.Kind != RowTenant && row.Kind != RowAIShare && row.Kind != RowCoin {
+			return nil, fmt.Errorf("decide: export: rows[%d].kind: %q has no form in the exported program yet", i, row.Kind)
+		}
+	}
 	nothing := Plan{Cells: make([]CellPlan, len(p.Mining)), Jobs: make([]int, len(p.Jobs))}
 	for j := range nothing.Jobs {
 		nothing.Jobs[j] = None

@@ -15,8 +15,9 @@ import (
 // Limits of the files. They are far above any fleet; what Validate allows
 // beyond them would only fill the memory of whoever reads a stranger's file.
 const (
-	MaxFile    = 256 << 20 // bytes
-	maxClasses = 20_000    // classes, tenants, coins: the solver's tables are as long as these
+	MaxFile        = 256 << 20 // bytes
+	maxDepthOfFile = 4096      // lists and objects in one another
+	maxClasses     = 20_000    // classes, tenants, coins: the solver's tables are as long as these
 )
 
 // FileError is the first defect of a problem or result file.
@@ -79,7 +80,7 @@ func parse(data []byte, into any, docs []Field) error {
 	r := &fileReader{data: data, dec: json.NewDecoder(bytes.NewReader(data))}
 	r.dec.UseNumber()
 	v := reflect.ValueOf(into).Elem()
-	if err := r.value(planOf(v.Type(), "", docs), v); err != nil {
+	if err := r.value(planOf(v.Type(), "", docs, map[reflect.Type]*shape{}), v); err != nil {
 		return err
 	}
 	if _, err := r.dec.Token(); err != io.EOF {
@@ -98,14 +99,24 @@ type shape struct {
 	elem   *shape   // of a list
 }
 
-func planOf(t reflect.Type, path string, docs []Field) *shape {
+// planOf is the shape of a type. Fields of the problem are told apart by their
+// path; without docs every type has one shape, so that types may hold
+// themselves.
+func planOf(t reflect.Type, path string, docs []Field, known map[reflect.Type]*shape) *shape {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if s := known[t]; s != nil && docs == nil {
+		return s
+	}
 	s := &shape{}
+	known[t] = s
 	if i := slices.IndexFunc(docs, func(f Field) bool { return f.Path == path }); i >= 0 {
 		s.doc = docs[i]
 	}
 	switch t.Kind() {
 	case reflect.Slice:
-		s.elem = planOf(t.Elem(), path+"[]", docs)
+		s.elem = planOf(t.Elem(), path+"[]", docs, known)
 	case reflect.Struct:
 		s.fields, s.index = map[string]*shape{}, map[string]int{}
 		for i := range t.NumField() {
@@ -113,7 +124,7 @@ func planOf(t reflect.Type, path string, docs []Field) *shape {
 			if name == "" || name == "-" {
 				continue
 			}
-			f := planOf(t.Field(i).Type, strings.TrimPrefix(path+"."+name, "."), docs)
+			f := planOf(t.Field(i).Type, strings.TrimPrefix(path+"."+name, "."), docs, known)
 			s.fields[name], s.index[name], s.names = f, i, append(s.names, name)
 			optional := strings.Contains(options, "omit")
 			if docs != nil {
@@ -173,12 +184,22 @@ func (r *fileReader) value(s *shape, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
+	if v.Kind() == reflect.Pointer {
+		if t == nil {
+			return nil
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if len(r.at) > maxDepthOfFile {
+		return r.fail("is nested deeper than %d", maxDepthOfFile)
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		return r.object(t, s, v)
 	case reflect.Slice:
 		return r.list(t, s, v)
-	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Int8:
+	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Int8, reflect.Uint64:
 		return r.number(t, s, v)
 	case reflect.String:
 		x, ok := t.(string)
@@ -272,6 +293,14 @@ func (r *fileReader) number(t json.Token, s *shape, v reflect.Value) error {
 	n, ok := t.(json.Number)
 	if !ok {
 		return r.fail("is %s, where %s belongs", kindOf(t), whole)
+	}
+	if v.Kind() == reflect.Uint64 {
+		x, err := strconv.ParseUint(n.String(), 10, 64)
+		if err != nil {
+			return r.fail("is %s, where %s from 0 to 18446744073709551615 belongs", brief(n.String()), whole)
+		}
+		v.SetUint(x)
+		return nil
 	}
 	x, err := strconv.ParseInt(n.String(), 10, v.Type().Bits())
 	switch {

@@ -103,7 +103,7 @@ func large(b *bench) {
 	for seed := range b.pick(1, 3) {
 		p := decide.Generate(100_000, 5000, decide.ShapeDefault, uint64(seed+1))
 		p.Policy.HoldGapPPM = 0
-		r, _, ms := b.timed("large quick", &p, nil, decide.Budget{Pivots: 1})
+		r, _, ms := b.sampled("large quick", &p, nil, decide.Budget{Pivots: 1})
 		quick, quickGap = append(quick, ms), append(quickGap, percent(r.GapPPM))
 		// The ladder of budgets: what the work bought by then.
 		best3, best20 := math.Inf(1), math.Inf(1)
@@ -134,11 +134,11 @@ func large(b *bench) {
 			q = nudge(q, uint64(seed*100+i))
 			h := q
 			h.Policy.HoldGapPPM = decide.PPM
-			r, _, ms := b.timed("large hold", &h, warm, decide.Budget{})
+			r, _, ms := b.sampled("large hold", &h, warm, decide.Budget{})
 			if r.Stage == decide.StageHeld {
 				hold = append(hold, ms)
 			}
-			r, next, ms := b.timed("large tick", &q, warm, decide.Budget{})
+			r, next, ms := b.sampled("large tick", &q, warm, decide.Budget{})
 			warm = next
 			tick, tickGap = append(tick, ms), append(tickGap, percent(r.GapPPM))
 		}
