@@ -37,8 +37,8 @@ test-gpu:
 	@$(PRIVATE) SLUICE_TEST_GPU=1 SLUICE_GPU_REPORT="$(abspath $(REPORT))" $(GO) test -count=1 -v -run '^TestRealGPU$$' ./agent/device/nvml
 
 # What the tests use of Debian: gcc for the race detector and NVML, chromium for
-# the page, procps to look at processes.
-DEBIAN = gcc libc6-dev chromium procps
+# the page, procps to look at processes, clp to judge linear programs.
+DEBIAN = gcc libc6-dev chromium procps coinor-clp
 ## deps: install what the tests need (Debian, as root; NO_DEPS=1 declines)
 deps:
 	@missing=""; for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \

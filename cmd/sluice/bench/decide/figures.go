@@ -234,11 +234,12 @@ func steady(b *bench) {
 		{1000, 120, b.pick(2, 10), b.pick(48, 288)}, {10_000, 1000, b.pick(1, 10), b.pick(12, 288)}, {100_000, 5000, b.pick(0, 3), 288},
 	} {
 		var gaps, took, moved []float64
-		returns, held := 0, 0
+		returns, parked, held := 0, 0, 0
 		for seed := range c.seeds {
-			w := newWorld(c.devices, c.jobs, uint64(seed+1), 0.01)
+			w := newWorld(c.devices, c.jobs, uint64(seed+1), 0.01, true)
 			b.run(w, c.ticks, truth, func(r decide.Result, ms float64, o outcome) {
 				gaps, took, returns = append(gaps, percent(r.GapPPM)), append(took, ms), returns+o.returns
+				parked += o.parked
 				if r.Stage == decide.StageHeld {
 					held++
 				}
@@ -259,11 +260,13 @@ func steady(b *bench) {
 		say(name+"held", 100*float64(held)/float64(len(gaps)), "%")
 		say(name+"moved_mean", mean(moved), "%")
 		say(name+"returns_inside_dwell", float64(returns), "devices")
+		say(name+"returns_inside_dwell_through_parking", float64(parked), "devices")
 	}
 }
 
-// stability compares the switching term with the two usual rules, on the same
-// prices and jobs, each charged the true costs.
+// stability compares the switching term with the two usual rules on the same
+// prices, each charged the true costs. Jobs neither end nor arrive, so that every
+// move is one of choice; all three keep the minimum dwell.
 func stability(b *bench) {
 	devices, jobs, seeds, ticks := 1000, 120, b.pick(3, 10), b.pick(36, 288)
 	if b.full {
@@ -276,13 +279,14 @@ func stability(b *bench) {
 	net := make([][]float64, len(rules))
 	for i, rule := range rules {
 		var moved []float64
-		returns := 0
+		returns, parked := 0, 0
 		for seed := range seeds {
-			w, sum := newWorld(devices, jobs, uint64(seed+1), 0.01), 0.0
+			w, sum := newWorld(devices, jobs, uint64(seed+1), 0.01, false), 0.0
 			b.run(w, ticks, rule.show, func(_ decide.Result, _ float64, o outcome) {
 				sum += o.profit - o.once
 				if w.tick > dwellTicks {
 					moved, returns = append(moved, 100*float64(o.moved)/float64(len(w.on))), returns+o.returns
+					parked += o.parked
 				}
 			})
 			net[i] = append(net[i], sum)
@@ -290,6 +294,7 @@ func stability(b *bench) {
 		say("stability_"+rule.name+"_net_mean", mean(net[i]), "currency")
 		say("stability_"+rule.name+"_moved_mean", mean(moved), "%_per_tick")
 		say("stability_"+rule.name+"_returns_inside_dwell", float64(returns), "devices")
+		say("stability_"+rule.name+"_returns_inside_dwell_through_parking", float64(parked), "devices")
 	}
 	for i, rule := range rules[1:] {
 		var gain []float64

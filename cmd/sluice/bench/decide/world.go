@@ -11,7 +11,7 @@ import (
 
 const (
 	tickMinutes = 5
-	dwellTicks  = 6   // half an hour on an option before a device may leave it
+	dwellTicks  = 6   // half an hour on an option or a job before a device may leave it
 	meanTicks   = 120 // how long a job runs, on average: ten hours
 )
 
@@ -23,6 +23,7 @@ type world struct {
 	inv    decide.Inventory
 	seed   uint64
 	sigma  float64
+	churn  bool // jobs end and others arrive
 	tick   int
 	level  []float64 // per coin: log price against the start
 	active []bool    // per job of base
@@ -48,9 +49,9 @@ type round struct {
 	offers []int
 }
 
-func newWorld(devices, jobs int, seed uint64, sigma float64) *world {
+func newWorld(devices, jobs int, seed uint64, sigma float64, churn bool) *world {
 	p := decide.Generate(devices, 2*jobs, decide.ShapeDefault, seed)
-	w := &world{base: p, inv: inventory(&p), seed: seed, sigma: sigma, level: make([]float64, p.Coins), active: make([]bool, 2*jobs), fresh: make([]bool, 2*jobs)}
+	w := &world{base: p, inv: inventory(&p), seed: seed, sigma: sigma, churn: churn, level: make([]float64, p.Coins), active: make([]bool, 2*jobs), fresh: make([]bool, 2*jobs)}
 	for j := range jobs {
 		w.active[2*j] = true
 	}
@@ -100,7 +101,7 @@ func (w *world) step() {
 	}
 	ended := 0
 	for j := range w.active {
-		if running[j] && w.draw(2, j).IntN(meanTicks) == 0 {
+		if w.churn && running[j] && w.draw(2, j).IntN(meanTicks) == 0 {
 			w.active[j] = false
 			ended++
 		}
@@ -108,6 +109,7 @@ func (w *world) step() {
 	for d, u := range w.on {
 		if u.kind == decide.UseJob && !w.active[w.base.Offers[u.index].Job] {
 			w.on[d] = use{decide.UseParked, decide.None}
+			w.left[d] = nil // going back after the job's own end is no wavering
 		}
 	}
 	for _, j := range w.draw(3, 0).Perm(len(w.active)) {
@@ -162,7 +164,7 @@ func (w *world) ask() *round {
 		case decide.UseJob:
 			r.cur.Uses[d].Index = offerAt[u.index]
 			job := &p.Jobs[p.Offers[offerAt[u.index]].Job]
-			job.Current = offerAt[u.index]
+			job.Current, job.Protected = offerAt[u.index], w.tick-w.since[d] < dwellTicks
 			if n := slices.IndexFunc(job.On, func(x decide.NodeUse) bool { return x.Node == dev.Node }); n >= 0 {
 				job.On[n].Devices++
 			} else {
@@ -186,6 +188,7 @@ func (w *world) ask() *round {
 type outcome struct {
 	moved   int     // devices with another use
 	returns int     // devices back on an option they left less than a dwell ago
+	parked  int     // of those, parked in between
 	once    float64 // one-off costs, currency units
 	profit  float64 // of the tick before one-off costs
 }
@@ -214,6 +217,9 @@ func (w *world) follow(r *round, plan decide.Plan) outcome {
 				out.once += float64(m.EnterMicro)
 				if at, ok := w.left[d][u.Index]; ok && w.tick-at < dwellTicks {
 					out.returns++
+					if w.on[d].kind == decide.UseParked {
+						out.parked++
+					}
 				}
 			}
 		case decide.UseJob:
