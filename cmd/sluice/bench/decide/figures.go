@@ -153,6 +153,49 @@ func large(b *bench) {
 	say("large_peak_heap_above_problem", peak, "MB")
 }
 
+// ticks is one round after each coin moved by about 1 %: held, planned anew, and
+// the linear program alone. The last has every column in it from the start,
+// which Solve avoids by sifting, so it is an upper bound of that step.
+func ticks(b *bench) {
+	for seed := range b.pick(1, 3) {
+		p := decide.Generate(10_000, 1000, decide.ShapeDefault, uint64(seed+1))
+		p.Policy.HoldGapPPM = 0
+		r, warm, _ := b.timed("tick cold", &p, nil, decide.Budget{})
+		var hold, plan, gaps, relaxed, pivots []float64
+		var basis *lp.Basis
+		for i := range b.pick(12, 96) {
+			p = nudge(p, uint64(seed*100+i))
+			h := p
+			h.Policy.HoldGapPPM = decide.PPM
+			held, _, ms := b.timed("tick hold", &h, warm, decide.Budget{})
+			if held.Stage == decide.StageHeld {
+				hold = append(hold, ms)
+			}
+			r, warm, ms = b.timed("tick", &p, warm, decide.Budget{})
+			plan, gaps = append(plan, ms), append(gaps, percent(r.GapPPM))
+			prog, err := decide.Export(&p, &r)
+			if err != nil {
+				b.failed++
+				continue
+			}
+			m := prog.Model()
+			runtime.GC()
+			start := cpu()
+			s := lp.Solve(m, basis, 0)
+			if basis != nil {
+				relaxed, pivots = append(relaxed, float64((cpu()-start).Microseconds())/1000), append(pivots, float64(s.Pivots))
+			}
+			basis = &s.Basis
+		}
+		name := fmt.Sprintf("tick_10k_seed%d_", seed+1)
+		spread(name+"hold_cpu", "ms", hold)
+		spread(name+"new_plan_cpu", "ms", plan)
+		spread(name+"new_plan_gap", "%", gaps)
+		spread(name+"lp_all_columns_cpu", "ms", relaxed)
+		say(name+"lp_all_columns_pivots_mean", mean(pivots), "pivots")
+	}
+}
+
 // watchHeap samples live and dead objects until stopped and raises peak to the
 // most seen above the start.
 func watchHeap(peak *float64) (stop func()) {

@@ -32,7 +32,7 @@ func main() {
 		name string
 		run  func(*bench)
 	}{
-		{"instances", instances}, {"cold", coldGaps}, {"large", large}, {"nogang", withoutGangs}, {"steady", steady},
+		{"instances", instances}, {"cold", coldGaps}, {"ticks", ticks}, {"large", large}, {"nogang", withoutGangs}, {"steady", steady},
 		{"stability", stability}, {"arrival", arrival}, {"place", placing}, {"cbc", againstCBC},
 	} {
 		if !strings.Contains(part.name, *only) {
