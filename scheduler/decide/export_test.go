@@ -56,9 +56,9 @@ func foreign(t *testing.T, name string, write func(*os.File) error, args ...stri
 func exported(t *testing.T) map[string]Problem {
 	out := map[string]Problem{}
 	for i, shape := range Shapes {
-		out[shape] = Generate(300, 40, shape, uint64(i))
+		out[shape] = Generate(60, 10, shape, uint64(i))
 	}
-	p := Generate(300, 40, ShapeHardAI, 9)
+	p := Generate(80, 16, ShapeHardAI, 9)
 	r, _ := Solve(&p, nil, Budget{})
 	inv := inventoryOf(&p)
 	placed, _ := Place(inv, Placement{}, &p, r.Plan)
@@ -96,7 +96,9 @@ func TestClpReadsTheExport(t *testing.T) {
 	if _, err := exec.LookPath("clp"); err != nil {
 		t.Skip("clp is not installed (Debian: coinor-clp)")
 	}
-	for name, p := range exported(t) {
+	all := exported(t)
+	for _, name := range []string{"at work", ShapeTightCoin, "hall"} { // together every kind of row and column
+		p := all[name]
 		r, _ := Solve(&p, nil, Budget{})
 		prog, err := Export(&p, &r)
 		if err != nil {
@@ -122,7 +124,7 @@ func TestLPObjectiveIsClpsOptimum(t *testing.T) {
 	if _, err := exec.LookPath("clp"); err != nil {
 		t.Skip("clp is not installed (Debian: coinor-clp)")
 	}
-	p := Generate(20_000, 80, ShapeDefault, 1)
+	p := Generate(20_000, 30, ShapeDefault, 1)
 	r, _ := Solve(&p, nil, Budget{})
 	prog, err := Export(&p, &r)
 	if err != nil {

@@ -226,7 +226,7 @@ func TestFilesAreReadStrictly(t *testing.T) {
 }
 
 func TestFilesHoldWhatTheStructsHold(t *testing.T) {
-	p := Generate(400, 30, ShapeTightCoin, 3)
+	p := Generate(60, 8, ShapeTightCoin, 3)
 	r, _ := Solve(&p, nil, Budget{})
 	b, _ := json.Marshal(p)
 	q, err := ParseProblem(b)
@@ -245,19 +245,17 @@ func TestFilesHoldWhatTheStructsHold(t *testing.T) {
 }
 
 // Whatever the bytes: reading ends with a problem or an error with a place, and
-// a valid problem has a plan whose proof holds, that is at least as good as the
-// quick way's where both serve the targets alike.
+// a valid problem has a plan whose proof holds, also when hardly any work is
+// allowed.
 func FuzzProblemFile(f *testing.F) {
 	for seed := range uint64(12) {
 		rng := splitmix(seed)
 		b, _ := json.Marshal(tiny(func(n int) int { return int(rng.below(int64(n))) }))
 		f.Add(b)
 	}
-	for i, shape := range Shapes {
-		b, _ := json.Marshal(Generate(60, 8, shape, uint64(i)))
-		f.Add(b)
-	}
-	b, _ := json.Marshal(sample())
+	b, _ := json.Marshal(Generate(60, 8, ShapeTightCoin, 1))
+	f.Add(b)
+	b, _ = json.Marshal(sample())
 	f.Add(b)
 	f.Add([]byte(`{"zones":[{"energy_micro_per_kwh":1}],"classes":[{"zone":0,"devices":9,"idle_watts":1e9}],"policy":{"horizon_minutes":1}}`))
 	f.Add([]byte(`{"zones":[{"energy_micro_per_kwh":-9223372036854775808}],"classes":[],"policy":{"horizon_minutes":1}}`))
@@ -280,7 +278,7 @@ func FuzzProblemFile(f *testing.F) {
 		if err := Verify(&p, &low); err != nil {
 			t.Fatalf("quick way: %v", err)
 		}
-		r, _ := Solve(&p, nil, BudgetOf(3000))
+		r, _ := Solve(&p, nil, BudgetOf(400))
 		if err := Verify(&p, &r); err != nil {
 			t.Fatal(err)
 		}

@@ -39,12 +39,12 @@ func TestPublishedInstancesStayWhatTheyWere(t *testing.T) {
 
 // The shapes are what they are called.
 func TestShapesBindWhatTheyName(t *testing.T) {
-	p := Generate(100_000, 5000, ShapeDefault, 1)
+	p := Generate(100_000, 300, ShapeDefault, 1)
 	options := map[int]bool{}
 	for _, m := range p.Mining {
 		options[m.Option] = true
 	}
-	if len(p.Zones) != 24 || len(options) != 60 || p.Coins != 40 || len(p.Jobs) != 5000 {
+	if len(p.Zones) != 24 || len(options) != 60 || p.Coins != 40 || len(p.Jobs) != 300 {
 		t.Errorf("%d sites, %d options, %d coins, %d jobs", len(p.Zones), len(options), p.Coins, len(p.Jobs))
 	}
 	if gpus := len(genModels) - 4; gpus != 7 {
@@ -69,7 +69,7 @@ func TestShapesBindWhatTheyName(t *testing.T) {
 		t.Errorf("caps %d and %d W of %d", caps, tight, draw)
 	}
 	for _, shape := range []string{ShapeTightCoin, ShapeHardAI} {
-		q := Generate(1500, 60, shape, 1)
+		q := Generate(1500, 20, shape, 1)
 		r, _ := Solve(&q, nil, BudgetOf(1))
 		code := map[TargetCode]int{}
 		for _, x := range r.Targets {
