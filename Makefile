@@ -7,7 +7,7 @@ export CGO_CFLAGS ?= -g -O2 -Wno-deprecated-declarations
 # from a shared one.
 PRIVATE = tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && export TMPDIR="$$tmp" &&
 
-.PHONY: run build test test-gpu faults mutants deps bench web generate lint
+.PHONY: run build test test-gpu faults mutants deps bench bench-decide web generate lint
 
 ## run: build and start a small cluster in this terminal (needs Go alone)
 run: build
@@ -37,8 +37,8 @@ test-gpu:
 	@$(PRIVATE) SLUICE_TEST_GPU=1 SLUICE_GPU_REPORT="$(abspath $(REPORT))" $(GO) test -count=1 -v -run '^TestRealGPU$$' ./agent/device/nvml
 
 # What the tests use of Debian: gcc for the race detector and NVML, chromium for
-# the page, procps to look at processes.
-DEBIAN = gcc libc6-dev chromium procps
+# the page, procps to look at processes, clp to judge linear programs.
+DEBIAN = gcc libc6-dev chromium procps coinor-clp
 ## deps: install what the tests need (Debian, as root; NO_DEPS=1 declines)
 deps:
 	@missing=""; for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
@@ -51,6 +51,18 @@ deps:
 ## bench: the table of figures
 bench: build
 	@$(PRIVATE) $(GO) run ./cmd/sluice/bench -sluice ./sluice
+
+## bench-decide: the figures of the decision, one `name value unit` line each, a
+## few minutes; FULL=1 is the campaign of hours
+bench-decide: export GOMAXPROCS = 1
+bench-decide:
+	@if ! command -v clp >/dev/null || ! command -v cbc >/dev/null; then \
+	  if [ -z "$(NO_DEPS)" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends coinor-clp coinor-cbc >/dev/null || true; fi; fi
+	@$(PRIVATE) set -o pipefail; \
+	$(GO) test ./scheduler/decide/lp -count=1 -timeout 0 -run '^TestAgreesWithClp$$' -v -args -instances $(if $(FULL),1500,1000) | sed -n 's/.* figure //p;s/.*SKIP.*/# clp comparison skipped: not installed/p;/^--- FAIL/p' && \
+	$(GO) test ./scheduler/decide -count=1 -timeout 0 -run '^TestTinyFleetsEqualBruteForce$$' -v -args -tiny $(if $(FULL),10000,3000) | sed -n 's/.* figure //p;/^--- FAIL/p' && \
+	$(GO) run ./cmd/sluice/bench/decide $(if $(FULL),-full) $(if $(ONLY),-only $(ONLY))
 
 ## web: rebuild the dashboard (needs Node.js and npm)
 web:

@@ -120,7 +120,9 @@ func (a *app) followPlacement(ctx context.Context, c *client, id string, strict 
 }
 
 // readDocument reads a file, or standard input for "-".
-func (a *app) readDocument(file string) ([]byte, error) {
+func (a *app) readDocument(file string) ([]byte, error) { return a.readUpTo(file, maxDocument) }
+
+func (a *app) readUpTo(file string, limit int64) ([]byte, error) {
 	var in io.Reader = a.in
 	if file != "-" {
 		f, err := os.Open(file)
@@ -136,12 +138,12 @@ func (a *app) readDocument(file string) ([]byte, error) {
 	} else if a.inTTY {
 		fmt.Fprintln(a.err, "reading the document from the terminal; end it with Ctrl-D")
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxDocument+1))
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
 	switch {
 	case err != nil:
 		return nil, workload.Errorf(workload.Invalid, "%s: %w", file, err)
-	case len(data) > maxDocument:
-		return nil, workload.Errorf(workload.Invalid, "%s: is larger than %d MiB", file, maxDocument>>20)
+	case int64(len(data)) > limit:
+		return nil, workload.Errorf(workload.Invalid, "%s: is larger than %d MiB", file, limit>>20)
 	case !utf8.Valid(data):
 		return nil, workload.Errorf(workload.Invalid, "%s: is not UTF-8 text", file)
 	}

@@ -8,6 +8,9 @@ const (
 	ShapeHardAI     = "unattainable-ai"
 )
 
+// Shapes lists what Generate takes.
+var Shapes = []string{ShapeDefault, ShapeTightPower, ShapeTightCoin, ShapeHardAI}
+
 // splitmix is a tiny generator whose stream is fixed by this file alone, so
 // that a published instance never changes with the toolchain.
 type splitmix uint64
@@ -42,13 +45,14 @@ var genModels = []genModel{
 // the figures in DESIGN.md name its shape and seed. It is not a market trace.
 func Generate(devices, jobs int, shape string, seed uint64) Problem {
 	rng := splitmix(seed*0x51ed27 + 1)
-	g := &generator{rng: &rng, shape: shape}
+	g := &generator{rng: &rng, shape: shape, widest: 8}
 	sites := 3
 	if devices > 3000 {
 		sites = 8
 	}
 	if devices > 40000 {
 		sites = 24
+		g.widest = 9
 	}
 	g.p.Coins = 40
 	g.p.Tenants = 4 + sites
@@ -67,6 +71,7 @@ type generator struct {
 	rng    *splitmix
 	p      Problem
 	shape  string
+	widest int64 // the logarithm of the widest gang that is not elastic
 	model  []int // per class
 	siteOf []int
 }
@@ -139,7 +144,7 @@ func (g *generator) job(j int) {
 	r := g.rng
 	base := int64(1) << r.below(6) // 1..32
 	if r.below(100) < 6 {
-		base = int64(1) << r.between(6, 8) // up to 256
+		base = int64(1) << r.between(6, g.widest)
 	}
 	g.p.Jobs = append(g.p.Jobs, Job{Tenant: int(r.below(int64(g.p.Tenants))), Priority: int(r.below(3)), Current: None,
 		KillMicro: base * r.between(20_000, 200_000), MigrateMicro: base * 20_000, ResizeMicro: base * 10_000})

@@ -302,7 +302,7 @@ type Result struct {
 	Cert                  Certificate    `json:"certificate"`
 	Targets               []TargetReport `json:"targets"`
 	Binding               []RowReport    `json:"binding"`
-	Work                  Budget         `json:"work"` // units used
+	Work                  Budget         `json:"work,omitzero"` // units used; not written to files, where nothing could prove it
 }
 
 // Issue is one defect of a Problem, found by Validate.

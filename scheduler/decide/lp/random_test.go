@@ -281,7 +281,7 @@ func TestAgreesWithClp(t *testing.T) {
 	if _, err := exec.LookPath("clp"); err != nil {
 		t.Skip("clp is not installed (Debian: coinor-clp)")
 	}
-	seen, proven := [4]int{}, 0
+	seen, proven, apart := [4]int{}, 0, 0.0
 	for i := range *instances {
 		kind := shape(i % int(shapes))
 		m := random(uint64(i), kind)
@@ -316,11 +316,14 @@ func TestAgreesWithClp(t *testing.T) {
 		for j, c := range m.cost { // terms that cancel leave only their digits
 			size = math.Max(size, math.Abs(c*r.X[j]))
 		}
+		apart = math.Max(apart, math.Abs(r.Objective-want)/math.Max(1, size))
 		if math.Abs(r.Objective-want) > 1e-9*math.Max(1, size) {
 			t.Errorf("instance %d (%d): %.15g, clp %.15g", i, kind, r.Objective, want)
 		}
 	}
 	t.Logf("optimal %d, infeasible %d, unbounded %d", seen[Optimal], seen[Infeasible], seen[Unbounded])
+	t.Logf("figure lp_against_clp_n %d instances", *instances)
+	t.Logf("figure lp_against_clp_max_relative_difference %.3g ratio", apart)
 	if 100*proven > *instances {
 		t.Errorf("clp finds no optimum on %d instances", proven)
 	}
