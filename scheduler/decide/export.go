@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"math/big"
 	"slices"
 )
 
@@ -43,11 +44,6 @@ func Export(p *Problem, r *Result) (*Program, error) {
 	if err := Verify(p, r); err != nil {
 		return nil, err
 	}
-	for i, row := range p.Rows {
-		if row.Kind != RowTenant && row.Kind != RowAIShare && row.Kind != RowCoin {
-			return nil, fmt.Errorf("decide: export: rows[%d].kind: %q has no form in the exported program yet", i, row.Kind)
-		}
-	}
 	nothing := Plan{Cells: make([]CellPlan, len(p.Mining)), Jobs: make([]int, len(p.Jobs))}
 	for j := range nothing.Jobs {
 		nothing.Jobs[j] = None
@@ -62,7 +58,7 @@ func Export(p *Problem, r *Result) (*Program, error) {
 	x.add(progCol{name: "one", nano: a.value, lo: 1, up: 1}) // a parked fleet
 	x.cells()
 	x.jobs()
-	return x.Program, nil
+	return x.Program, x.err
 }
 
 type exporter struct {
@@ -74,6 +70,20 @@ type exporter struct {
 	class, zone, place, row []int // rows, or None
 	moves                   int
 	coin                    []int // rows that add up a coin's gross
+	err                     error
+}
+
+// whole is what a row of a counted kind takes, in its smallest unit.
+func (x *exporter) whole(r int, v *big.Int) int64 {
+	if !v.IsInt64() && x.err == nil {
+		x.err = fmt.Errorf("decide: export: rows[%d]: a coefficient of %s is too large for the exported program", r, v)
+	}
+	return v.Int64()
+}
+
+// inMoney tells whether a row is counted in money.
+func inMoney(row Row) bool {
+	return row.Kind == RowCoin || row.Kind == RowCash || row.Kind == RowShare && row.Measure == MeasureRevenue
 }
 
 func (x *exporter) most(name string, up int64, digits int) int {
@@ -136,6 +146,13 @@ func (x *exporter) soft(tiers []TierProof) {
 		case row.Kind == RowTenant:
 			x.row = append(x.row, x.most(name, row.Limit, 0))
 			continue
+		case x.a.counted(row.Kind):
+			digits := 6
+			if inMoney(row) {
+				digits = 12
+			}
+			x.row = append(x.row, x.least(name, -x.whole(r, x.a.constant(r)), digits))
+			continue
 		case row.Kind == RowAIShare && row.Measure == MeasureOwned:
 			x.row = append(x.row, x.least(name, row.side()*row.SharePPM*x.a.base[r], 6))
 		default:
@@ -151,7 +168,7 @@ func (x *exporter) soft(tiers []TierProof) {
 	limits := make([]int, len(x.a.order))
 	for t, tier := range x.a.order {
 		digits := 6
-		if slices.ContainsFunc(p.Rows, func(r Row) bool { return r.Kind == RowCoin && r.Tier == tier }) {
+		if slices.ContainsFunc(p.Rows, func(r Row) bool { return inMoney(r) && r.Tier == tier }) {
 			digits = 12
 		}
 		limits[t] = x.most(fmt.Sprintf("tier_%d", tier), tiers[t].Short, digits)
@@ -162,7 +179,7 @@ func (x *exporter) soft(tiers []TierProof) {
 			continue
 		}
 		c := progCol{name: fmt.Sprintf("short_%d", r), noUp: true}
-		c.put(x.row[r], PPM)
+		c.put(x.row[r], pow10(x.rows[x.row[r]].digits))
 		c.put(limits[t], pow10(x.rows[limits[t]].digits))
 		x.add(c)
 	}
@@ -236,6 +253,8 @@ func (x *exporter) cells() {
 		c.put(x.coin[m.Coin], m.GrossMicroPerHour)
 		for r, row := range p.Rows {
 			switch {
+			case x.a.counted(row.Kind):
+				c.put(x.row[r], x.whole(r, x.a.cellAdds(r, k)))
 			case !x.a.inRow[r][m.Class] || row.Measure == MeasureOwned:
 			case row.Measure == MeasurePower:
 				c.put(x.row[r], -row.side()*row.SharePPM*m.WattsMeter)
@@ -309,6 +328,10 @@ func (x *exporter) offer(f, once int) {
 	for r, row := range p.Rows {
 		if row.Kind == RowTenant && row.Tenant == job.Tenant {
 			c.put(x.row[r], o.Width)
+		}
+		if x.a.counted(row.Kind) {
+			c.put(x.row[r], x.whole(r, x.a.offerAdds(r, f)))
+			continue
 		}
 		if !x.a.inRow[r][o.Class] {
 			continue

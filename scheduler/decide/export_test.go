@@ -67,6 +67,19 @@ func exported(t *testing.T) map[string]Problem {
 	p.Mining[0].Locked = p.Mining[0].Current
 	out["at work"] = p
 	out["hall"] = sample()
+	rules := Generate(60, 10, ShapeDefault, 5)
+	var idle int64
+	for _, cl := range rules.Classes {
+		idle += cl.Devices * cl.IdleWatts
+	}
+	rules.Rows = append(rules.Rows,
+		Row{Kind: RowShare, Tier: 20, Sense: AtMost, Measure: MeasureRevenue, Part: PartCoin, Coin: rules.Mining[0].Coin, SharePPM: 100_000},
+		Row{Kind: RowShare, Tier: 21, Sense: AtLeast, Measure: MeasureOwned, Part: PartMining, SharePPM: 300_000},
+		Row{Kind: RowShare, Tier: 22, Sense: AtMost, Measure: MeasurePower, Part: PartTenant, Tenant: rules.Jobs[0].Tenant, SharePPM: 200_000},
+		Row{Kind: RowPower, Tier: 23, Sense: AtMost, Limit: idle * 4},
+		Row{Kind: RowPreempt, Tier: 24, Sense: AtMost, Limit: 1},
+		Row{Kind: RowCash, Tier: 25, Sense: AtLeast, Limit: 1_000_000, Coins: []int{rules.Mining[0].Coin, rules.Mining[1].Coin}})
+	out["every rule"] = rules
 	return out
 }
 
