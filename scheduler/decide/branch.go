@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	branchWork   = 2_500_000 // rows x pivots for one tree
-	branchPivots = 7_000     // and no more pivots than this, or Budget.Pivots
+	branchWork   = 4_000_000 // rows x pivots for one tree
+	branchPivots = 10_000    // and no more pivots than this, or Budget.Pivots
 	branchNodes  = 20
 	branchRounds = 4  // of new packs per node below the root
 	closeEnough  = 20 // ppm: a gap that is not worth more work
