@@ -69,7 +69,7 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 		tree = cloneTree(w.tree)
 	}
 	if solved && l.w == nil && in.branches() {
-		tree = l.branch(min(b.Pivots, branchPivots, branchWork/int64(1+in.rowCount())))
+		tree = l.branch(min(b.Pivots, branchPivots, 500+10*in.total, branchWork/int64(1+in.rowCount())))
 	}
 	// 5. Tiny fleets exactly.
 	complete := false

@@ -57,7 +57,7 @@ func TestTreesHoldAgainstBruteForce(t *testing.T) {
 		if len(r.Cert.Tree) > 1 {
 			split++
 		}
-		all := make([]int64, 6)
+		all := make([]int64, 7)
 		for _, x := range r.Cert.Tiers {
 			all[x.Tier] = x.Short
 		}
