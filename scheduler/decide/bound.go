@@ -13,8 +13,18 @@ const (
 // hour and with base, on every plan whose shortfalls per tier do not exceed
 // short. See DESIGN.md, "Proof".
 func (in *instance) bound(d *Duals, short []int64) int64 {
+	total, power, moves := in.withoutJobs(d, short)
+	for j := range in.p.Jobs {
+		total.add(in.jobBound(d, j, power, moves))
+	}
+	return total.divCeil(dualUnit)
+}
+
+// withoutJobs is the part of the bound that no job has a say in: right sides,
+// shortfalls and mining, in fine units. It also returns the price of a watt per
+// class and that of a move, both of which the jobs need.
+func (in *instance) withoutJobs(d *Duals, short []int64) (total int128, power []int64, moves int64) {
 	p := in.p
-	var total int128
 	total.addMul(in.base, dualUnit)
 	for c, k := range p.Classes {
 		var t int128
@@ -31,7 +41,6 @@ func (in *instance) bound(d *Duals, short []int64) int64 {
 		t.addMul(d.Place[i], dualUnit)
 		total.add(t.times(n.limit))
 	}
-	var moves int64
 	if p.Policy.MaxMoves > 0 {
 		moves = d.Moves
 		var t int128
@@ -52,7 +61,7 @@ func (in *instance) bound(d *Duals, short []int64) int64 {
 	for t := range worst {
 		total.addMul(worst[t], short[t])
 	}
-	power := in.zonePrices(d)
+	power = in.zonePrices(d)
 	var coinShare int128 // price of gross from the share side of all coin rows
 	coinOwn := make([]int64, p.Coins)
 	for _, r := range in.coins {
@@ -84,10 +93,7 @@ func (in *instance) bound(d *Duals, short []int64) int64 {
 			total.add(rc.times(in.limit[k]))
 		}
 	}
-	for j := range p.Jobs {
-		total.add(in.jobBound(d, j, power, moves))
-	}
-	return total.divCeil(dualUnit)
+	return total, power, moves
 }
 
 func (in *instance) jobBound(d *Duals, j int, power []int64, moves int64) int128 {
@@ -98,37 +104,48 @@ func (in *instance) jobBound(d *Duals, j int, power []int64, moves int64) int128
 	if in.must[j] {
 		lo, hi = p.Jobs[j].Current, p.Jobs[j].Current+1
 	}
-	var perDevice int64
-	for _, r := range in.tenRow[p.Jobs[j].Tenant] {
-		perDevice += d.Row[r]
-	}
+	tenant := in.tenantPrice(d, j)
 	for f := lo; f < hi; f++ {
 		if !in.usable[f] {
 			continue
 		}
-		o := &p.Offers[f]
-		var price int128
-		price.addMul(-d.Class[o.Class]-perDevice, dualUnit)
-		if p.Jobs[j].Current != f {
-			price.addMul(-moves, dualUnit)
-		}
-		var rc int128
-		rc.addMul(in.value[f], dualUnit)
-		rc.add(price.times(o.Width))
-		rc.addMul(-power[o.Class], in.offW[f])
-		for _, u := range in.onPlaces[f] {
-			var t int128
-			t.addMul(-d.Place[u.row], dualUnit)
-			rc.add(t.times(u.n))
-		}
-		for _, r := range in.scope[o.Class] {
-			rc.addMul(d.Row[r], in.offerRow(r, f))
-		}
-		if in.must[j] || best.less(rc) {
+		if rc := in.reduced(d, f, tenant, power, moves); in.must[j] || best.less(rc) {
 			best = rc
 		}
 	}
 	return best
+}
+
+// tenantPrice is what the contract of job j's tenant asks per device.
+func (in *instance) tenantPrice(d *Duals, j int) int64 {
+	var price int64
+	for _, r := range in.tenRow[in.p.Jobs[j].Tenant] {
+		price += d.Row[r]
+	}
+	return price
+}
+
+// reduced is an offer's value less the price of all that it takes, in fine
+// units.
+func (in *instance) reduced(d *Duals, f int, tenant int64, power []int64, moves int64) int128 {
+	o := &in.p.Offers[f]
+	var price, rc int128
+	price.addMul(-d.Class[o.Class]-tenant, dualUnit)
+	if in.p.Jobs[o.Job].Current != f {
+		price.addMul(-moves, dualUnit)
+	}
+	rc.addMul(in.value[f], dualUnit)
+	rc.add(price.times(o.Width))
+	rc.addMul(-power[o.Class], in.offW[f])
+	for _, u := range in.onPlaces[f] {
+		var t int128
+		t.addMul(-d.Place[u.row], dualUnit)
+		rc.add(t.times(u.n))
+	}
+	for _, r := range in.scope[o.Class] {
+		rc.addMul(d.Row[r], in.offerRow(r, f))
+	}
+	return rc
 }
 
 // zonePrices sums, per class, the prices of the caps above it, in fine units

@@ -3,15 +3,18 @@ package decide
 import "math/bits"
 
 // report turns a finished state into a Result with its certificate.
-func report(in *instance, s *state, d *Duals, short []int64, stage Stage, complete bool) Result {
+func report(in *instance, s *state, d *Duals, tree []TreeNode, short []int64, stage Stage, complete bool) Result {
 	p := in.p
 	r := Result{Stage: stage, Plan: s.plan(), Moves: s.moves}
 	r.Cert = Certificate{ValueNano: in.base + s.value, Duals: *d, Enumerated: complete, Tiers: []TierProof{}}
 	lp := in.bound(d, short)
 	r.LPObjective = ceilDiv(lp, 1000)
 	r.Cert.BoundNano = lp
+	if top, ok := in.refresh(tree, short); ok && top < lp {
+		r.Cert.BoundNano, r.Cert.Tree = top, tree
+	}
 	if complete {
-		r.Cert.BoundNano = r.Cert.ValueNano
+		r.Cert.BoundNano, r.Cert.Tree = r.Cert.ValueNano, nil
 	}
 	r.Cert.ScaleNano = in.turnover(s)
 	least := make([]int64, len(in.tiers))

@@ -32,6 +32,8 @@ type instance struct {
 	gangs    []bool  // per class: needs the packing check
 	places   []placeRow
 	onPlaces [][]placeUse // per offer
+	quotas   []quotaRow   // of the tree's leaves, once compileQuotas was called
+	tenQuota [][]int      // per tenant: its quota rows
 	total    int64        // devices
 
 	// Packing, see packing.go: nodes by size as they are, and room to work in.

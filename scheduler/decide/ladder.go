@@ -12,7 +12,9 @@ type ladder struct {
 	work  Budget
 	s     *state
 	x     *relaxation
-	early Duals // of the walk
+	early Duals     // of the walk
+	seen  []*state  // plans tried
+	root  []float64 // shares of the relaxation
 
 	settled int64 // gap after the last dive, ppm
 
@@ -69,6 +71,7 @@ func (l *ladder) search(order []candidate, parts int64) {
 	t := greedy(l.in, l.g, order)
 	l.work.Moves += improve(t, order, l.b.Moves/parts)
 	l.offer(t)
+	l.seen = append(l.seen, t)
 }
 
 func (l *ladder) first() {
@@ -114,6 +117,7 @@ func (l *ladder) relax() bool {
 	}
 	l.g.save()
 	copy(l.g.chosen, x.share)
+	l.root = slices.Clone(x.share)
 	x.purge()
 	for _, guide := range l.guides {
 		l.search(l.guided(guide), 4)

@@ -226,6 +226,7 @@ type Certificate struct {
 	Enumerated bool        `json:"enumerated"`
 	Duals      Duals       `json:"duals"`
 	Tiers      []TierProof `json:"tiers"`
+	Tree       []TreeNode  `json:"tree,omitempty"` // a tighter proof than Duals alone, see tree.go
 }
 
 // Duals are the prices of the certificate, all non-negative.

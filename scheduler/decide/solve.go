@@ -63,20 +63,28 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	} else {
 		solved = l.refine()
 	}
-	// 4. Tiny fleets exactly.
+	// 4. A proof by cases, and the plans found on the way.
+	var tree []TreeNode
+	if w != nil {
+		tree = cloneTree(w.tree)
+	}
+	if solved && l.w == nil && in.branches() {
+		tree = l.branch(min(b.Pivots, branchPivots, 500+10*in.total, branchWork/int64(1+in.rowCount())))
+	}
+	// 5. Tiny fleets exactly.
 	complete := false
 	if in.total <= tinyFleet {
 		l.s, complete, l.work.Nodes = exact(l.s, b.Nodes)
 	}
 	l.s.firstComeFirst()
-	// 5. Prices for the shortfalls that the plan has after all: the proof is
+	// 6. Prices for the shortfalls that the plan has after all: the proof is
 	//    about profit given those.
 	short := l.s.shorts()
 	duals := l.prove(short, solved)
-	r := report(in, l.s, &duals, short, StageImproved, complete)
+	r := report(in, l.s, &duals, tree, short, StageImproved, complete)
 	l.tierProofs(&r, l.s)
 	r.Work = l.work
-	next := &Warm{duals: duals, plan: r.Plan, shorts: short, shape: shapeOf(in.p)}
+	next := &Warm{duals: duals, plan: r.Plan, shorts: short, shape: shapeOf(in.p), tree: cloneTree(tree)}
 	if anyPositive(short) {
 		next.room = in.roomOf()
 	}
@@ -118,6 +126,9 @@ func hold(in *instance, w *Warm) (Result, bool) {
 	}
 	duals := w.duals.clone()
 	in.repair(&duals)
-	r := report(in, s, &duals, short, StageHeld, false)
+	r := report(in, s, &duals, nil, short, StageHeld, false)
+	if r.Stage != StageOptimal && r.GapPPM > in.p.Policy.HoldGapPPM && len(w.tree) > 0 {
+		r = report(in, s, &duals, cloneTree(w.tree), short, StageHeld, false)
+	}
 	return r, r.Stage == StageOptimal || r.GapPPM <= in.p.Policy.HoldGapPPM
 }

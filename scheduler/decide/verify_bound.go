@@ -83,8 +83,44 @@ func mul(xs ...int64) *big.Int {
 // bounds checks the duals' shape, the Lagrangian they give, and the claimed
 // bound against it or against an enumeration of all plans.
 func (a *audit) bounds(r *Result) error {
-	p, d := a.p, &r.Cert.Duals
+	d := &r.Cert.Duals
 	rows := a.slotRows()
+	if err := a.fitDuals(d, rows); err != nil {
+		return err
+	}
+	l := a.lagrangian(d, rows)
+	if got := roundUp(l, 1000); !got.IsInt64() || got.Int64() != r.LPObjective {
+		return fmt.Errorf("lp_objective is %d, should be %s", r.LPObjective, got)
+	}
+	if !r.Cert.Enumerated {
+		proven, by := l, "duals"
+		if len(r.Cert.Tree) > 0 {
+			top, err := a.treeBound(r.Cert.Tree)
+			if err != nil {
+				return err
+			}
+			if top == nil {
+				return fmt.Errorf("tree: no leaf has a plan")
+			}
+			proven, by = top, "leaves"
+		}
+		if proven.Cmp(bi(r.Cert.BoundNano)) != 0 {
+			return fmt.Errorf("bound_nano_per_hour is %d, the %s give %s", r.Cert.BoundNano, by, proven)
+		}
+		return nil
+	}
+	if len(r.Cert.Tree) > 0 {
+		return fmt.Errorf("a tree beside an enumeration")
+	}
+	if r.Cert.BoundNano != a.value {
+		return fmt.Errorf("enumerated bound %d differs from the value %d", r.Cert.BoundNano, a.value)
+	}
+	return a.enumerate()
+}
+
+// fitDuals checks the shape and the range of prices.
+func (a *audit) fitDuals(d *Duals, rows []slotRow) error {
+	p := a.p
 	if len(d.Class) != len(p.Classes) || len(d.Zone) != len(p.Zones) || len(d.Row) != len(p.Rows) || len(d.Place) != len(rows) {
 		return fmt.Errorf("duals have the wrong shape")
 	}
@@ -101,25 +137,23 @@ func (a *audit) bounds(r *Result) error {
 	if d.Moves > 0 && p.Policy.MaxMoves == 0 {
 		return fmt.Errorf("moves have a price but no limit")
 	}
-	l := a.lagrangian(d, rows)
-	if got := roundUp(l, 1000); !got.IsInt64() || got.Int64() != r.LPObjective {
-		return fmt.Errorf("lp_objective is %d, should be %s", r.LPObjective, got)
-	}
-	if !r.Cert.Enumerated {
-		if l.Cmp(bi(r.Cert.BoundNano)) != 0 {
-			return fmt.Errorf("bound_nano_per_hour is %d, the duals give %s", r.Cert.BoundNano, l)
-		}
-		return nil
-	}
-	if r.Cert.BoundNano != a.value {
-		return fmt.Errorf("enumerated bound %d differs from the value %d", r.Cert.BoundNano, a.value)
-	}
-	return a.enumerate()
+	return nil
 }
 
 // lagrangian is the bound in nano per hour, rounded up. All terms are summed
 // exactly in units of 1e-9 nano.
 func (a *audit) lagrangian(d *Duals, rows []slotRow) *big.Int {
+	const fine = 1_000_000_000
+	total, watt := a.withoutJobs(d, rows)
+	for _, x := range a.jobsBest(d, rows, watt) {
+		total.Add(total, x)
+	}
+	return roundUp(total, fine)
+}
+
+// withoutJobs sums what no job has a say in, in fine units, and returns it with
+// the price of a watt per class.
+func (a *audit) withoutJobs(d *Duals, rows []slotRow) (*big.Int, []*big.Int) {
 	p := a.p
 	const fine = 1_000_000_000
 	total := new(big.Int)
@@ -210,6 +244,13 @@ func (a *audit) lagrangian(d *Duals, rows []slotRow) *big.Int {
 			total.Add(total, new(big.Int).Mul(net, bi(cl.Devices)))
 		}
 	}
+	return total, watt
+}
+
+// jobsBest is, per job, what its best allowed use is worth at the prices.
+func (a *audit) jobsBest(d *Duals, rows []slotRow, watt []*big.Int) []*big.Int {
+	p := a.p
+	const fine = 1_000_000_000
 	best := make([]*big.Int, len(p.Jobs))
 	for j, job := range p.Jobs {
 		if !a.stay[j] {
@@ -228,10 +269,7 @@ func (a *audit) lagrangian(d *Duals, rows []slotRow) *big.Int {
 			best[o.Job] = x
 		}
 	}
-	for _, x := range best {
-		total.Add(total, x)
-	}
-	return roundUp(total, fine)
+	return best
 }
 
 // grossPrices is, per coin, the price of one micro of gross in fine units.

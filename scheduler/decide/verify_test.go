@@ -59,7 +59,7 @@ func TestVerifyFindsTheBetterPlan(t *testing.T) {
 	s := newState(in)
 	s.addCell(0, 2)
 	d := newPricer(in).duals()
-	r := report(in, s, &d, s.shorts(), StageOptimal, true)
+	r := report(in, s, &d, nil, s.shorts(), StageOptimal, true)
 	if err := Verify(&p, &r); err == nil || !strings.Contains(err.Error(), "a plan is worth 14000") {
 		t.Errorf("got %v", err)
 	}

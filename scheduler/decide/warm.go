@@ -19,6 +19,8 @@ type Warm struct {
 	basis  *relaxBasis // of the relaxation; nil when it was not solved
 
 	settled int64 // gap after the last dive, ppm
+
+	tree []TreeNode // of the last proof by cases, if any
 }
 
 type warmJSON struct {
@@ -31,11 +33,13 @@ type warmJSON struct {
 	Basis *relaxBasis `json:"basis,omitempty"`
 
 	Settled int64 `json:"settled_ppm,omitempty"`
+
+	Tree []TreeNode `json:"tree,omitempty"`
 }
 
 // MarshalJSON writes the state for the next round.
 func (w *Warm) MarshalJSON() ([]byte, error) {
-	return json.Marshal(warmJSON{w.duals, w.plan, w.shorts, w.shape, w.room, w.basis, w.settled})
+	return json.Marshal(warmJSON{w.duals, w.plan, w.shorts, w.shape, w.room, w.basis, w.settled, w.tree})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote. Figures that make no sense only
@@ -45,7 +49,7 @@ func (w *Warm) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &x); err != nil {
 		return err
 	}
-	*w = Warm{x.Duals, x.Plan, x.Shorts, x.Shape, x.Room, x.Basis, x.Settled}
+	*w = Warm{x.Duals, x.Plan, x.Shorts, x.Shape, x.Room, x.Basis, x.Settled, x.Tree}
 	return nil
 }
 
