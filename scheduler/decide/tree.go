@@ -228,7 +228,7 @@ func (in *instance) refresh(tree []TreeNode, short []int64) (top int64, ok bool)
 }
 
 // branchDevices is the largest fleet whose proof is taken apart into cases.
-const branchDevices = 3000
+const branchDevices = 1500
 
 func (in *instance) branches() bool { return in.total > tinyFleet && in.total <= branchDevices }
 
