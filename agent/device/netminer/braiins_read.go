@@ -93,7 +93,10 @@ var braiinsStates = map[string]State{
 }
 
 func (b *build) braiinsDetails(v lenient.Value) {
-	set(&b.Version, first(v.Path("bos_version", "current").Str(), scalar(v.Get("bos_version"))))
+	// The release that a person knows, rather than the API's own number.
+	if text := trimTo(first(v.Path("bos_version", "current").Str(), scalar(v.Get("bos_version"))), nameLimit); text != "" {
+		b.Version = text
+	}
 	id := v.Get("miner_identity")
 	b.models(first(id.Get("miner_model").Str(), id.Get("name").Str()))
 	set(&b.Serial, v.Get("serial_number").Str())
@@ -143,6 +146,9 @@ func (b *build) braiinsPools(v lenient.Value) bool {
 		pools := group.Get("pools")
 		if pools.Kind != lenient.Array {
 			continue
+		}
+		if !found {
+			b.Pools = nil // of the API, which tells less
 		}
 		found = true
 		b.claim(Braiins)

@@ -2,6 +2,7 @@ package netminer_test
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -216,13 +217,17 @@ func TestSteerSetsBackAForeignPool(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ours := netminer.PoolSetting{URL: "stratum+tcp://ours.example:3333", User: "w.1"}
-	s := &netminer.Steer{Miner: m, Pools: []netminer.PoolSetting{ours}, Every: 10 * time.Millisecond, Watch: quick, Grace: 5 * time.Second}
+	steered := make(chan string, 64)
+	s := &netminer.Steer{Miner: m, Pools: []netminer.PoolSetting{ours}, Every: 10 * time.Millisecond, Watch: quick, Grace: 5 * time.Second, Log: slog.New(slog.NewTextHandler(lines(steered), nil))}
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	at := func(url string) func() bool {
 		return func() bool { _, p, _, ghs := model.Seen(); return ghs > 0 && len(p) > 0 && p[0].URL == url }
 	}
-	eventually(t, at(ours.URL))
+	<-steered
+	if !at(ours.URL)() {
+		t.Fatal("steered, but not to our pool")
+	}
 	model.Meddle(netminer.PoolSetting{URL: "stratum+tcp://thief.example:3333", User: "thief"})
 	eventually(t, at(ours.URL))
 	cancel()
@@ -260,12 +265,23 @@ func TestSteerGivesUpOnATugOfWar(t *testing.T) {
 	}
 }
 
+// lines hands on what is written, a line at a time.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default:
+	}
+	return len(p), nil
+}
+
 // eventually polls until a condition holds; the test's own deadline bounds it.
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	for !holds() {
+	for end := time.After(20 * time.Second); !holds(); {
 		select {
-		case <-t.Context().Done():
+		case <-end:
 			t.Fatal("it never came to be")
 		case <-time.After(2 * time.Millisecond):
 		}

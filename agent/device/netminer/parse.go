@@ -117,8 +117,11 @@ func (b *build) envelope(v lenient.Value, depth int) {
 // wrapped reports whether a member of a joined command is a whole reply.
 func wrapped(v lenient.Value) bool {
 	for _, item := range v.List() {
-		if s := item.Get("STATUS"); s.Kind == lenient.Array || s.Kind == lenient.Object {
-			return true
+		for _, m := range item.Members {
+			// In capitals: newer Antminers have a "status" in each section.
+			if m.Key == "STATUS" && m.Value.Kind >= lenient.Array {
+				return true
+			}
 		}
 	}
 	return false
