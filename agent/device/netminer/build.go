@@ -115,7 +115,10 @@ func (b *build) temperature(place string, board *int, source string, readings ..
 			t.Sensors++
 		}
 	}
-	if t.Sensors > 0 && len(b.Temperatures) < 4*listLimit {
+	told := slices.ContainsFunc(b.Temperatures, func(o Temperature) bool {
+		return o.Place == place && o.Source == source && (o.Board == nil) == (board == nil) && (board == nil || *o.Board == *board)
+	})
+	if t.Sensors > 0 && !told && len(b.Temperatures) < 4*listLimit {
 		b.Temperatures = append(b.Temperatures, t)
 		b.known = true
 	}
@@ -142,7 +145,8 @@ func (b *build) fan(name, source string, rpm, percent lenient.Value) {
 	if n, ok := b.number(source, percent); ok && n >= 0 && n <= 100_000 {
 		f.Percent = n / 1000
 	}
-	if (f.RPM >= 0 || f.Percent >= 0) && len(b.Fans) < listLimit {
+	told := slices.ContainsFunc(b.Fans, func(o Fan) bool { return o.Name == name })
+	if (f.RPM >= 0 || f.Percent >= 0) && !told && len(b.Fans) < listLimit {
 		b.Fans = append(b.Fans, f)
 		b.known = true
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/sluice-project/sluice/agent/device/netminer/lenient"
 	"github.com/sluice-project/sluice/workload"
@@ -47,7 +48,7 @@ func Open(ctx context.Context, host string, ports Ports, login Login) (*Miner, e
 var questions = map[Family][]string{
 	Antminer:   {"stats", "summary", "pools", "version"},
 	Whatsminer: {"summary", "devs", "pools", "get_version", "get_error_code", "devdetails", "status"},
-	Braiins:    {"summary", "devs", "devdetails", "temps", "fans", "pools", "tunerstatus", "version"},
+	Braiins:    {"summary", "devs", "devdetails", "temps", "fans", "pools", "tunerstatus", "version", "stats"},
 	LuxOS:      {"stats", "summary", "power", "pools", "version"},
 	Avalon:     {"version", "stats", "summary", "pools"},
 	Vnish:      {"stats", "summary", "pools", "version"},
@@ -63,8 +64,13 @@ var (
 	}
 )
 
+// readLimit bounds one reading; what came until then is used.
+const readLimit = 8 * time.Second
+
 // Read asks for everything a device tells. Unavailable: nothing came.
 func (m *Miner) Read(ctx context.Context) (Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
 	replies, err := m.replies(ctx)
 	if len(replies) == 0 {
 		if err == nil {

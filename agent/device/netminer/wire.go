@@ -152,6 +152,9 @@ func (s *balance) add(data []byte) {
 	}
 }
 
+// retryBelow: a reply of this size is no accident of timing.
+const retryBelow = 256 << 10
+
 // ask sends a JSON command with an optional parameter. A reply that begins in
 // its middle, as btminer's does with many errors, is asked for once more.
 func ask(ctx context.Context, host string, port int, name, parameter string) ([]byte, error) {
@@ -164,7 +167,7 @@ func ask(ctx context.Context, host string, port int, name, parameter string) ([]
 		return nil, workload.Errorf(workload.Internal, "request %s: %w", name, err)
 	}
 	body, err := command(ctx, host, port, text)
-	if err == nil && !usable(body) && ctx.Err() == nil {
+	if err == nil && len(body) < retryBelow && !usable(body) && ctx.Err() == nil {
 		if again, err := command(ctx, host, port, text); err == nil {
 			return again, nil
 		}
