@@ -176,6 +176,7 @@ func TestReadOnlyFamiliesAreDenied(t *testing.T) {
 // Curtailment of many ends within its deadline though some hang; they alone
 // are late.
 func TestCurtailManyWithinADeadline(t *testing.T) {
+	t.Parallel()
 	var miners []*netminer.Miner
 	var models []*emulate.Model
 	for i := range 12 {
@@ -213,6 +214,7 @@ func TestCurtailManyWithinADeadline(t *testing.T) {
 // A foreign writer's setting that we do not know must survive ours: the fake
 // refuses a configuration that lost a key.
 func TestSteerSetsBackAForeignPool(t *testing.T) {
+	t.Parallel()
 	model, m := serve(t, netminer.Braiins, false, nil, emulate.Faults{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -240,6 +242,7 @@ func TestSteerSetsBackAForeignPool(t *testing.T) {
 }
 
 func TestSteerGivesUpOnATugOfWar(t *testing.T) {
+	t.Parallel()
 	model, m := serve(t, netminer.AxeOS, false, nil, emulate.Faults{})
 	s := &netminer.Steer{Miner: m, Pools: []netminer.PoolSetting{{URL: "stratum+tcp://ours.example:3333", User: "w.1"}}, Every: 5 * time.Millisecond, Watch: quick, Grace: 5 * time.Second}
 	stop := make(chan struct{})

@@ -143,6 +143,7 @@ func TestADeviceLeftAwakeIsPutToSleep(t *testing.T) {
 
 // One device that hangs holds up neither the scan nor the samples of others.
 func TestAHungDeviceDelaysNobody(t *testing.T) {
+	t.Parallel()
 	f := fleet(t, model(t, netminer.Antminer), emulate.Faults{Silent: true}, nil)
 	d := f.Drivers()[0]
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -120,8 +120,8 @@ func (m *Miner) replies(ctx context.Context) ([][]byte, error) {
 	}
 	for i, name := range asked {
 		ok := keep(ask(ctx, m.Host, m.Ports.RPC, name, ""))
-		if !ok && i == 0 && workload.KindOf(failed) == workload.Unavailable {
-			break // a service that is down is not asked seven times
+		if !ok && i == 0 || workload.KindOf(failed) == workload.Invalid {
+			break // a service that is down or mad is not asked seven times
 		}
 	}
 	if family == Avalon && len(out) > 0 {

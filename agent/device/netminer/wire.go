@@ -60,8 +60,11 @@ func command(ctx context.Context, host string, port int, request []byte) ([]byte
 		return nil, workload.Errorf(workload.Unavailable, "%s does not take a request: %w", host, err)
 	}
 	body, err := readReply(ctx, conn)
-	if len(body) == 0 {
+	switch {
+	case len(body) == 0:
 		return nil, workload.Errorf(workload.Unavailable, "%s gives no answer: %w", host, err)
+	case len(body) > lenient.MaxBytes:
+		return nil, workload.Errorf(workload.Invalid, "%s answers more than %d bytes", host, lenient.MaxBytes)
 	}
 	return body, nil
 }
