@@ -36,9 +36,8 @@ func hasPrefix(v lenient.Value, prefix string) bool {
 }
 
 func (b *build) statsHead(v lenient.Value) {
-	if text := v.Get("BMMiner").Str(); text != "" {
-		b.claim(familyOf("bmminer " + text))
-	}
+	// Read as one: the more specific sign counts, wherever it stands.
+	b.claim(familyOf("bmminer " + v.Get("BMMiner").Str() + " " + v.Get("Type").Str()))
 	b.models(v.Get("Type").Str())
 	set(&b.Version, v.Get("Miner").Str())
 	set(&b.Built, v.Get("CompileTime").Str())
@@ -58,6 +57,10 @@ func (b *build) chains(v lenient.Value) {
 		b.candidate(1, spanNow, "GH", "total_rate", text)
 	}
 	b.count(&b.HardwareErrors, "no_matching_work", v.Get("no_matching_work"))
+	b.power("total_power", v.Get("total_power"), true)
+	if s := v.Get("psu_status").Str(); s != "" && !strings.EqualFold(s, "ok") && !strings.EqualFold(s, "normal") {
+		b.fault("", s, "psu_status")
+	}
 	for i := 1; i <= 32; i++ {
 		b.chain(v, i)
 	}
@@ -132,6 +135,9 @@ func (b *build) numberedFans(v lenient.Value) {
 			turning++
 		}
 	}
+	if hydro(b.Model) {
+		return // cooled by water: its fan_num means nothing
+	}
 	if counted && expected > turning && expected <= 16 {
 		for i := turning; i < expected; i++ {
 			b.Fans = append(b.Fans, Fan{Name: "stopped " + strconv.FormatInt(i-turning+1, 10), RPM: 0, Percent: -1})
@@ -139,6 +145,9 @@ func (b *build) numberedFans(v lenient.Value) {
 		b.warn("fan_num", strconv.FormatInt(expected, 10), "%d of %d fans turn", turning, expected)
 	}
 }
+
+// hydro tells models without fans.
+func hydro(model string) bool { return strings.Contains(strings.ToLower(model), " hyd") }
 
 // cgiRates reads what newer Antminer CGI calls its rates.
 func (b *build) cgiRates(v lenient.Value) {
@@ -170,6 +179,7 @@ func (b *build) cgiRates(v lenient.Value) {
 func (b *build) cgiStats(v lenient.Value) {
 	b.cgiRates(v)
 	b.workMode(first(v.Get("miner-mode").Str(), v.Get("bitmain-work-mode").Str()))
+	b.power("watt", v.Get("watt"), false)
 	unit := strings.ToUpper(first(v.Get("rate_unit").Str(), "GH/s"))
 	for i, c := range v.Get("chain").List() {
 		index := i

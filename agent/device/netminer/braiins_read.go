@@ -167,3 +167,29 @@ func (b *build) braiinsPools(v lenient.Value) bool {
 	}
 	return found
 }
+
+// braiinsGraph reads the GraphQL answers of releases before 25, however much
+// of the tree was asked for.
+func (b *build) braiinsGraph(v lenient.Value) {
+	b.claim(Braiins)
+	b.known = true
+	bos, info := v.Get("bos"), v.Path("bosminer", "info")
+	set(&b.Hostname, bos.Get("hostname").Str())
+	set(&b.Version, bos.Path("info", "version", "full").Str())
+	b.models(info.Get("modelName").Str())
+	for i, f := range info.Get("fans").List() {
+		b.fan(first(f.Get("name").Str(), strconv.Itoa(i)), "rpm", f.Get("rpm"), f.Get("speed"))
+	}
+	b.power("approxConsumptionW", info.Path("summary", "power", "approxConsumptionW"), true)
+	b.limit("limitW", info.Path("summary", "power", "limitW"))
+	solver := info.Get("workSolver")
+	for _, s := range []struct {
+		key  string
+		span int64
+	}{{"mhs5S", spanNow}, {"mhs15S", 15}, {"mhs1M", spanMinute}, {"mhs5M", 300}, {"mhsAv", spanAverage}} {
+		b.candidate(0, s.span, "MH", "realHashrate."+s.key, solver.Path("realHashrate", s.key))
+	}
+	if text := solver.Get("nominalMhs").Str(); text != "" {
+		b.Nominal = &Rate{Source: "nominalMhs", Text: text, Unit: "MH"}
+	}
+}

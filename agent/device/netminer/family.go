@@ -163,6 +163,7 @@ func modelName(s string) string {
 	if i := strings.IndexByte(s, '('); i > 0 {
 		s = strings.TrimSpace(s[:i])
 	}
+	s = strings.TrimSuffix(strings.TrimSuffix(s, " Hiveon"), " Vnish")
 	low := strings.ToLower(s)
 	for _, p := range []struct{ from, to string }{{"bitmain antminer ", "Antminer "}, {"antminer ", "Antminer "}, {"braiins-am", "am"}, {"whatsminer ", "Whatsminer "}} {
 		if strings.HasPrefix(low, p.from) {

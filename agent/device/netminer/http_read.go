@@ -95,7 +95,10 @@ func (b *build) axeState(v lenient.Value) {
 			continue
 		}
 		b.State = StateFailed
-		b.fault(f.key, first(map[bool]string{true: f.text, false: s}[len(s) < 3 || s == "true"]), f.key)
+		if len(s) < 3 || s == "true" {
+			s = f.text // a flag; newer releases say in words what happened
+		}
+		b.fault(f.key, s, f.key)
 	}
 }
 

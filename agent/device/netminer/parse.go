@@ -78,6 +78,8 @@ func (b *build) root(v lenient.Value, depth int) {
 		b.whatsminerV3(v)
 	case v.Get("miner").Kind == lenient.Object || v.Has("fw_name") || v.Has("miner_state"):
 		b.vnish(v)
+	case v.Path("data", "bos").Kind == lenient.Object || v.Path("data", "bosminer").Kind == lenient.Object:
+		b.braiinsGraph(v.Get("data"))
 	case b.braiinsREST(v):
 	default:
 		b.envelope(v, depth)

@@ -108,7 +108,7 @@ func (b *build) message(envelope, v lenient.Value) {
 		b.fan("supply", "fan_speed", v.Get("fan_speed"), lenient.Value{})
 		b.power("pin", v.Get("pin"), false)
 	}
-	if on := v.Get("btmineroff").Str(); on == "true" {
+	if v.Get("btmineroff").Str() == "true" || v.Get("mineroff").Str() == "true" {
 		b.State = StateAsleep
 	}
 	if mode := v.Get("power_mode").Str(); mode != "" {
