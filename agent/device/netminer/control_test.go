@@ -52,6 +52,7 @@ func serve(t *testing.T, kind netminer.Family, v3 bool, change func(*emulate.Mod
 }
 
 func TestSleepWakeAndPools(t *testing.T) {
+	t.Parallel()
 	pools := []netminer.PoolSetting{{URL: "stratum+tcp://new.example:3333", User: "ours.1", Password: "p"}}
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
@@ -85,6 +86,7 @@ func TestSleepWakeAndPools(t *testing.T) {
 }
 
 func TestPowerTarget(t *testing.T) {
+	t.Parallel()
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
@@ -109,6 +111,7 @@ func TestPowerTarget(t *testing.T) {
 // A device that takes an order and goes on as before has not done it: success
 // is what watts and hashrate show.
 func TestStubbornDevicesAreSetBack(t *testing.T) {
+	t.Parallel()
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
@@ -135,6 +138,7 @@ func TestStubbornDevicesAreSetBack(t *testing.T) {
 }
 
 func TestForgetfulDevices(t *testing.T) {
+	t.Parallel()
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
@@ -148,6 +152,7 @@ func TestForgetfulDevices(t *testing.T) {
 }
 
 func TestWrongPassword(t *testing.T) {
+	t.Parallel()
 	for _, f := range families {
 		if f.kind == netminer.AxeOS {
 			continue

@@ -44,6 +44,7 @@ func model(t *testing.T, family netminer.Family) *emulate.Model {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for _, family := range []netminer.Family{netminer.Antminer, netminer.Whatsminer, netminer.AxeOS} {
 		t.Run(string(family), func(t *testing.T) {
 			devicetest.Exercise(t, func(t *testing.T) device.Driver {
@@ -65,6 +66,7 @@ func TestConformance(t *testing.T) {
 // Without a login, or of a family that is only read, a device belongs to the
 // observed ones: no process can be started on it.
 func TestObservedDevicesAreNotEquipped(t *testing.T) {
+	t.Parallel()
 	f := fleet(t, model(t, netminer.Antminer), emulate.Faults{}, func(c *netminer.Config) { c.Logins = nil })
 	drivers := f.Drivers()
 	set := device.NewSet("n1", drivers, nil, 0)
@@ -83,6 +85,7 @@ func TestObservedDevicesAreNotEquipped(t *testing.T) {
 }
 
 func TestEnvironmentCarriesAMiner(t *testing.T) {
+	t.Parallel()
 	f := fleet(t, model(t, netminer.Whatsminer), emulate.Faults{}, nil)
 	set := device.NewSet("n1", f.Drivers(), nil, 0)
 	set.Discover(t.Context())
@@ -114,6 +117,7 @@ func TestEnvironmentCarriesAMiner(t *testing.T) {
 // A device whose steering process was killed before it could put the device
 // to sleep is put to sleep by the agent that sees it.
 func TestADeviceLeftAwakeIsPutToSleep(t *testing.T) {
+	t.Parallel()
 	m := model(t, netminer.AxeOS)
 	start, begun := time.Now(), time.Now()
 	f := fleet(t, m, emulate.Faults{}, func(c *netminer.Config) {

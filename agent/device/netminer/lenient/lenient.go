@@ -17,7 +17,10 @@ import (
 const (
 	MaxBytes  = 4 << 20
 	MaxDepth  = 64
-	MaxValues = 400_000
+	MaxValues = 100_000
+	// MaxMembers of one object: keys are looked for one by one, and the longest
+	// real object has about a thousand.
+	MaxMembers = 4096
 )
 
 // Kind of a Value.
@@ -292,7 +295,9 @@ func (p *parser) object(depth int) Value {
 		case 0:
 			p.cut = true
 		default:
-			if item := p.value(depth + 1); !p.cut || item.Kind >= Array {
+			if item := p.value(depth + 1); len(v.Members) >= MaxMembers {
+				p.fix("members beyond 4096 are dropped")
+			} else if !p.cut || item.Kind >= Array {
 				v.Members = append(v.Members, Member{key, item})
 			}
 		}
@@ -387,10 +392,13 @@ func (p *parser) escape(b *strings.Builder) bool {
 	return true
 }
 
+// structure are the bytes that end a bare word.
+var structure = [256]bool{',': true, ':': true, '{': true, '}': true, '[': true, ']': true, '"': true, ' ': true, '\t': true, '\r': true, '\n': true}
+
 // word reads a number, true, false, null, or what stands where one should.
 func (p *parser) word() Value {
 	start := p.at
-	for p.at < len(p.in) && !strings.ContainsRune(",:{}[]\" \t\r\n", rune(p.in[p.at])) {
+	for p.at < len(p.in) && !structure[p.in[p.at]] {
 		p.at++
 	}
 	if p.at == start { // only structure the caller did not expect

@@ -95,6 +95,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// An object without end must not make each look-up a walk through megabytes.
+func TestMembersAreBounded(t *testing.T) {
+	r, err := Parse([]byte(`{"first":1` + strings.Repeat(`,"more":2`, 2*MaxMembers) + `}`))
+	if err != nil || len(r.Value.Members) != MaxMembers || r.Value.Get("first").Str() != "1" || len(r.Fixes) == 0 {
+		t.Errorf("%d members, fixes %q, %v", len(r.Value.Members), r.Fixes, err)
+	}
+}
+
 func TestFixed(t *testing.T) {
 	for _, c := range []struct {
 		in   string
