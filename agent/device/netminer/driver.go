@@ -236,6 +236,7 @@ var (
 	_ device.Driver    = (*Driver)(nil)
 	_ device.UseSetter = (*Driver)(nil)
 	_ device.Equipper  = (*Driver)(nil)
+	_ device.Observer  = (*Driver)(nil)
 )
 
 // The names of the drivers.
@@ -289,12 +290,9 @@ func (d *Driver) Discover(ctx context.Context) ([]workload.Device, error) {
 		seen[k.uuid] = true
 		dev := k.report.Device(k.addr.String())
 		dev.Driver = d.Name()
-		switch {
-		case k.err != nil && d.fleet.config.Now().Sub(k.at) > lostAfter:
+		if k.err != nil && d.fleet.config.Now().Sub(k.at) > lostAfter {
 			// Until then it is unknown, as its samples say: devices restart.
 			dev.Health, dev.Note = workload.Failing, k.err.Error()
-		case !d.steered && dev.Health == workload.Healthy:
-			dev.Health, dev.Note = workload.Degraded, observedNote(k)
 		}
 		out = append(out, dev)
 	}
@@ -363,6 +361,14 @@ func (d *Driver) Equip(uuid string) ([]string, error) {
 		return nil, workload.Errorf(workload.Denied, "%s: %s", k.addr, observedNote(k))
 	}
 	return k.miner.Environment(), nil
+}
+
+// Observed implements device.Observer.
+func (d *Driver) Observed(uuid string) string {
+	if k, ok := d.fleet.find(uuid); ok && !d.steered && d.mine(k) {
+		return observedNote(k)
+	}
+	return ""
 }
 
 // Close implements device.Driver.

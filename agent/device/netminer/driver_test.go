@@ -72,7 +72,7 @@ func TestObservedDevicesAreNotEquipped(t *testing.T) {
 	set := device.NewSet("n1", drivers, nil, 0)
 	set.Discover(t.Context())
 	list := set.Devices()
-	if len(list) != 1 || list[0].Driver != netminer.Observed || list[0].Health != workload.Degraded || !strings.Contains(list[0].Note, "no login") || list[0].Model != "Antminer S19 Pro" {
+	if len(list) != 1 || list[0].Driver != netminer.Observed || list[0].Health != workload.Healthy || !strings.Contains(set.Observed(list[0].ID), "no login") || list[0].Model != "Antminer S19 Pro" {
 		t.Fatalf("%+v", list)
 	}
 	if _, own, err := set.Equip(list[0].ID); !own || workload.KindOf(err) != workload.Denied {
