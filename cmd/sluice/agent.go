@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-project/sluice/agent"
 	"github.com/sluice-project/sluice/agent/device"
+	"github.com/sluice-project/sluice/agent/device/netminer"
 	"github.com/sluice-project/sluice/agent/device/nvml"
 	"github.com/sluice-project/sluice/agent/device/sim"
 	"github.com/sluice-project/sluice/scheduler/identity"
@@ -21,7 +22,8 @@ import (
 func agentVerb(a *app) *cobra.Command {
 	var conf agent.Config
 	var node, site, hall, rack, token, level string
-	var simulate []string
+	var simulate, miners []string
+	var reach minerFlags
 	host, _ := os.Hostname()
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Run the agent of one node", Args: cobra.NoArgs,
@@ -42,9 +44,15 @@ func agentVerb(a *app) *cobra.Command {
 				}
 				conf.Drivers = append(conf.Drivers, sim.New(sim.Config{Name: node, Models: models}))
 			}
+			network, err := minerDrivers(miners, reach, netminer.Config{Log: log})
+			if err != nil {
+				return err
+			}
+			conf.Drivers = append(conf.Drivers, network...)
 			return runAgent(cmd.Context(), conf, token)
 		},
 	}
+	cmd.AddCommand(agentProbe(a), agentCurtail(a), agentEmulate(a), agentSteer(a))
 	f := cmd.Flags()
 	f.StringVar(&node, "node", host, "name of this node")
 	f.StringVar(&site, "site", "", "site it stands in")
@@ -55,6 +63,8 @@ func agentVerb(a *app) *cobra.Command {
 	f.StringSliceVar(&conf.Servers, "servers", []string{"127.0.0.1:7070"}, "gRPC addresses of the scheduler's servers")
 	f.StringVar(&token, "join-token", "", "join token for the first start; default SLUICE_JOIN_TOKEN")
 	f.StringArrayVar(&simulate, "sim", nil, "simulated devices, as COUNTxMODEL, such as '4xRTX 3080'; repeat for more")
+	f.StringSliceVar(&miners, "miners", nil, "ASIC miners of this node, as addresses and CIDR ranges; nothing else is looked at")
+	reach.add(cmd)
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.AddCommand(agentDevices(a))
 	return cmd

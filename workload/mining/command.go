@@ -25,7 +25,7 @@ type Local struct {
 }
 
 // placeholders in the order in which errors list them.
-var placeholders = []string{"algorithm", "api.port", "coin", "device.slot", "device.uuid", "node", "pool.endpoint", "pool.host", "pool.name", "pool.port", "wallet.address", "watts"}
+var placeholders = []string{"algorithm", "api.port", "coin", "device.slot", "device.uuid", "node", "pool.endpoint", "pool.host", "pool.name", "pool.port", "power.cap", "wallet.address", "watts"}
 
 // Placeholders lists every name that may stand in braces in a miner's command.
 func Placeholders() []string { return append([]string(nil), placeholders...) }
@@ -80,6 +80,7 @@ func valuesOf(order workload.MineOrder, local Local) (map[string]string, error) 
 		"pool.host":      host,
 		"pool.name":      string(order.Pool),
 		"pool.port":      port,
+		"power.cap":      strconv.FormatInt(max(order.PowerCap, 0), 10), // 0 = none
 		"wallet.address": order.Wallet,
 		"watts":          watts,
 	}, nil
