@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-project/sluice/agent"
 	"github.com/sluice-project/sluice/agent/device"
 	"github.com/sluice-project/sluice/agent/device/nvml"
+	"github.com/sluice-project/sluice/agent/device/serial"
 	"github.com/sluice-project/sluice/agent/device/sim"
 	"github.com/sluice-project/sluice/scheduler/identity"
 	"github.com/sluice-project/sluice/workload"
@@ -21,7 +22,7 @@ import (
 func agentVerb(a *app) *cobra.Command {
 	var conf agent.Config
 	var node, site, hall, rack, token, level string
-	var simulate []string
+	var simulate, serialPorts []string
 	host, _ := os.Hostname()
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Run the agent of one node", Args: cobra.NoArgs,
@@ -34,7 +35,11 @@ func agentVerb(a *app) *cobra.Command {
 			}
 			conf.Node, conf.Site, conf.Hall, conf.Rack = workload.NodeID(node), workload.SiteName(site), workload.HallName(hall), workload.RackName(rack)
 			conf.Log, conf.Version = log, buildVersion()
-			conf.Drivers = realDrivers()
+			ports, err := parsePorts(serialPorts)
+			if err != nil {
+				return err
+			}
+			conf.Drivers = realDrivers(ports...)
 			if len(simulate) > 0 {
 				models, err := parseModels(simulate)
 				if err != nil {
@@ -55,8 +60,9 @@ func agentVerb(a *app) *cobra.Command {
 	f.StringSliceVar(&conf.Servers, "servers", []string{"127.0.0.1:7070"}, "gRPC addresses of the scheduler's servers")
 	f.StringVar(&token, "join-token", "", "join token for the first start; default SLUICE_JOIN_TOKEN")
 	f.StringArrayVar(&simulate, "sim", nil, "simulated devices, as COUNTxMODEL, such as '4xRTX 3080'; repeat for more")
+	f.StringArrayVar(&serialPorts, "serial", nil, "port with hashing chips, as PATH[,model=bm1370][,chips=4]; repeat for more. USB miners are found without")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	cmd.AddCommand(agentDevices(a))
+	cmd.AddCommand(agentDevices(a), agentProbe(a), agentEmulate(a))
 	return cmd
 }
 
@@ -94,6 +100,6 @@ func runAgent(ctx context.Context, conf agent.Config, token string) error {
 
 // realDrivers lists the drivers for hardware. What this program can drive can
 // be read here.
-func realDrivers() []device.Driver {
-	return []device.Driver{nvml.New(nvml.Config{})}
+func realDrivers(ports ...serial.PortSpec) []device.Driver {
+	return []device.Driver{nvml.New(nvml.Config{}), serial.New(serial.Config{Ports: ports})}
 }

@@ -30,6 +30,7 @@ var verbs = []func(*app) *cobra.Command{
 	devVerb,
 	serverVerb,
 	agentVerb,
+	minerVerb,
 	practiceVerb,
 	versionVerb,
 }

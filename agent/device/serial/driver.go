@@ -56,8 +56,8 @@ type unit struct {
 }
 
 var (
-	_ device.Driver    = (*Driver)(nil)
-	_ device.Environer = (*Driver)(nil)
+	_ device.Driver   = (*Driver)(nil)
+	_ device.Equipper = (*Driver)(nil)
 )
 
 // New makes a driver. It opens nothing.
@@ -279,15 +279,15 @@ func (u *unit) path() string {
 	return u.spec.Path
 }
 
-// Environ implements device.Environer.
-func (d *Driver) Environ(uuid string) []string {
+// Equip implements device.Equipper: a workload must know which port is its own.
+func (d *Driver) Equip(uuid string) ([]string, error) {
 	u, err := d.known(uuid)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return []string{PortEnv + "=" + u.spec.String()}
+	return []string{PortEnv + "=" + u.spec.String()}, nil
 }
 
 // Close implements device.Driver.

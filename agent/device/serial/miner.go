@@ -78,6 +78,7 @@ func NewMiner(cfg MinerConfig) (*Miner, error) {
 	if cfg.Ramp <= 0 {
 		cfg.Ramp = rampEvery
 	}
+	cfg.Out = &lineWriter{w: cfg.Out}
 	m := &Miner{cfg: cfg, log: slog.New(slog.NewTextHandler(cfg.Out, nil)), began: time.Now(), shares: make(chan *share, 256), started: -1}
 	m.status = unknownStatus(cfg.Port, workload.Instant(m.began.UnixMilli()))
 	m.status.State = "bring-up"
@@ -99,6 +100,18 @@ func NewMiner(cfg MinerConfig) (*Miner, error) {
 		}
 	}
 	return m, nil
+}
+
+// lineWriter keeps lines of several goroutines apart.
+type lineWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // Stats are those of the pool session.
