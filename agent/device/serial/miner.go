@@ -59,6 +59,7 @@ type Miner struct {
 	began  time.Time
 	shares chan *share
 	unsent atomic.Uint64 // shares dropped because the pool was behind
+	slow   bool          // the fast line speed has failed
 
 	mu       sync.Mutex
 	status   Status
@@ -203,8 +204,10 @@ func (m *Miner) session(ctx context.Context) (fruitful bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	c.ramp, c.kHz, c.mask = m.cfg.Ramp, m.cfg.MHz*1000, poolMask
-	if err := c.bringUp(ctx); err != nil {
+	c.ramp, c.kHz, c.mask, c.slow = m.cfg.Ramp, m.cfg.MHz*1000, poolMask, m.slow
+	err = c.bringUp(ctx)
+	m.slow = c.slow // what did not work once is not tried again
+	if err != nil {
 		return false, err
 	}
 	s := &session{m: m, chain: c, work: newWork(c.model, m.cfg.Port.base(), c.chips)}
