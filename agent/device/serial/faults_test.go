@@ -93,7 +93,10 @@ func TestSilence(t *testing.T) {
 	first := mined(t, m, 20)
 	c.SetFaults(emulate.Faults{Mute: true})
 	until(t, patience, "the power is cycled", func() (bool, any) { return cycles.Load() == 1, m.Status() })
-	until(t, patience, "it mines again", func() (bool, any) { st := m.Status(); return st.State == "mining" && st.Nonces > 0 && st.BringUps > first.BringUps, st })
+	until(t, patience, "it mines again", func() (bool, any) {
+		st := m.Status()
+		return st.State == "mining" && st.Nonces > 0 && st.BringUps > first.BringUps, st
+	})
 	if st := m.Status(); st.BringUps != first.BringUps+2 {
 		t.Errorf("%d bring-ups after %d: one without and one with a power cycle were due", st.BringUps, first.BringUps)
 	}

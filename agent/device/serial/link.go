@@ -3,6 +3,7 @@ package serial
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,10 @@ type find struct {
 	nonce  bm.Nonce
 	nested bool // its frame began inside another one
 }
+
+// errGone: the port itself has failed. What comes back under its name may be
+// another one.
+var errGone = errors.New("the serial port is gone")
 
 // Bounds of what a link holds for those who read from it late.
 const (
@@ -67,7 +72,7 @@ func (l *link) read() {
 		}
 		if err != nil {
 			l.mu.Lock()
-			l.err = workload.Errorf(workload.Unavailable, "serial line: %w", err)
+			l.err = workload.Errorf(workload.Unavailable, "%w: %v", errGone, err)
 			l.mu.Unlock()
 			return
 		}
@@ -138,7 +143,7 @@ func (l *link) send(b []byte) error {
 	select {
 	case err := <-r.done:
 		if err != nil {
-			return workload.Errorf(workload.Unavailable, "serial line: %w", err)
+			return workload.Errorf(workload.Unavailable, "%w: %v", errGone, err)
 		}
 		return nil
 	case <-l.done:

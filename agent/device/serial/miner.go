@@ -165,7 +165,7 @@ func (m *Miner) persist(ctx context.Context) error {
 		}
 		m.log.Warn("chain", "error", err, "rung", rung)
 		m.note("silent", err.Error())
-		if kind := workload.KindOf(err); !errors.Is(err, errSilent) && (kind == workload.Invalid || kind == workload.Denied || kind == workload.Conflict) {
+		if kind := workload.KindOf(err); errors.Is(err, errGone) || kind == workload.Invalid || kind == workload.Denied || kind == workload.Conflict {
 			return err
 		}
 		switch {
@@ -195,6 +195,9 @@ func (m *Miner) cycle(ctx context.Context) error {
 func (m *Miner) session(ctx context.Context) (fruitful bool, err error) {
 	m.note("bring-up", "")
 	p, err := openPort(m.cfg.Port.Path)
+	if workload.KindOf(err) == workload.NotFound {
+		return false, workload.Errorf(workload.NotFound, "%w: %v", errGone, err)
+	}
 	if err != nil {
 		return false, err
 	}
