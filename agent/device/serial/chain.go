@@ -14,15 +14,16 @@ const (
 	answerQuiet = 120 * time.Millisecond // without another answer: that was all
 	settle      = 10 * time.Millisecond  // after resets and addresses
 	rampEvery   = 100 * time.Millisecond // between steps of the clock
-	silentLimit = 300 * time.Millisecond // for a first answer
+	silentLimit = 500 * time.Millisecond // for a first answer
 )
 
-// fastBauds are the speeds at which a chain may have been left by a process
-// that was killed.
-func fastBauds() []int {
-	var list []int
+// bauds are the speeds at which chips of a model, "" for any, may listen: that
+// after a reset, and that at which a process left them that was killed.
+func bauds(model string) []int {
+	list := []int{slowBaud}
 	for i := range bm.Models {
-		if b := bm.Baud(bm.Models[i].Baud.Fast); !slices.Contains(list, b) {
+		b := bm.Baud(bm.Models[i].Baud.Fast)
+		if !slices.Contains(list, b) && (model == "" || bm.Models[i].Name == model) {
 			list = append(list, b)
 		}
 	}
@@ -38,8 +39,8 @@ type identity struct {
 
 // identify asks for the chip id at every speed that may be set. NotFound: no
 // chip answers.
-func identify(ctx context.Context, l *link) (identity, error) {
-	for _, baud := range append([]int{slowBaud}, fastBauds()...) {
+func identify(ctx context.Context, l *link, model string) (identity, error) {
+	for _, baud := range bauds(model) {
 		if err := l.port.SetBaud(baud); err != nil {
 			continue // not every adapter knows every speed
 		}
@@ -79,7 +80,7 @@ type chain struct {
 // openChain finds out what is on the line and brings the line speed to where
 // bring-ups begin.
 func openChain(ctx context.Context, l *link, spec PortSpec) (*chain, error) {
-	id, err := identify(ctx, l)
+	id, err := identify(ctx, l, spec.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func (c *chain) setBaud(ctx context.Context, divider, baud int) error {
 func (c *chain) census(ctx context.Context) (int, error) {
 	best := 0
 	for range 3 {
-		regs, err := c.link.ask(ctx, bm.All, bm.RegChipID, 0, answerQuiet)
+		regs, err := c.link.ask(ctx, bm.All, bm.RegChipID, 0, silentLimit, answerQuiet)
 		if err != nil {
 			return 0, err
 		}
@@ -204,7 +205,7 @@ func (c *chain) address(ctx context.Context) error {
 // answers asks one chip for its id, three times at most.
 func (c *chain) answers(ctx context.Context, addr int) (bool, error) {
 	for range 3 {
-		regs, err := c.link.ask(ctx, addr, bm.RegChipID, 1, silentLimit/2)
+		regs, err := c.link.ask(ctx, addr, bm.RegChipID, 1, silentLimit, answerQuiet)
 		if err != nil {
 			return false, err
 		}
@@ -327,7 +328,7 @@ func (c *chain) hurry(ctx context.Context) error {
 		return err
 	}
 	for range 3 {
-		regs, err := c.link.ask(ctx, bm.All, bm.RegChipID, 1, silentLimit/2)
+		regs, err := c.link.ask(ctx, bm.All, bm.RegChipID, 1, silentLimit, answerQuiet)
 		if err != nil {
 			return err
 		}
@@ -340,7 +341,7 @@ func (c *chain) hurry(ctx context.Context) error {
 		return workload.Errorf(workload.Unavailable, "line speed: %w", err)
 	}
 	c.baud = slowBaud
-	if regs, err := c.link.ask(ctx, bm.All, bm.RegChipID, 1, silentLimit); err != nil || len(regs) > 0 {
+	if regs, err := c.link.ask(ctx, bm.All, bm.RegChipID, 1, silentLimit, answerQuiet); err != nil || len(regs) > 0 {
 		return err // they have not heard, and are as good as before
 	}
 	return workload.Errorf(workload.Unavailable, "chips are silent since the line speed was changed")
@@ -390,7 +391,7 @@ func (c *chain) temperature(ctx context.Context) (int64, error) {
 		}
 		pause(ctx, settle)
 	}
-	regs, err := c.link.ask(ctx, bm.All, bm.RegTempResult, c.chips, answerQuiet)
+	regs, err := c.link.ask(ctx, bm.All, bm.RegTempResult, c.chips, silentLimit, answerQuiet)
 	hottest := int64(-1)
 	for _, r := range regs {
 		if milli, ok := bm.MilliC(r.Value); ok {

@@ -290,6 +290,45 @@ func (d *Driver) Equip(uuid string) ([]string, error) {
 	return []string{PortEnv + "=" + u.spec.String()}, nil
 }
 
+// Reset takes a chain's chips through their reset line or off the bus. Conflict:
+// something mines on it. NotFound: no such device, or no way to reset it.
+func (d *Driver) Reset(ctx context.Context, uuid string) error {
+	u, err := d.known(uuid)
+	if err != nil {
+		return err
+	}
+	lock, err := acquire(u.path())
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	u.forget()
+	return cyclePort(ctx, d.cfg.Sys, u.path())
+}
+
+// SelfTest looks at a chain anew: its chips must answer, all of them.
+func (d *Driver) SelfTest(ctx context.Context, uuid string) error {
+	u, err := d.known(uuid)
+	if err != nil {
+		return err
+	}
+	u.mu.Lock()
+	spec := u.spec
+	u.mu.Unlock()
+	st, err := Probe(ctx, spec)
+	if err == nil && st.Note != "" {
+		err = workload.Errorf(workload.Unavailable, "%s", st.Note)
+	}
+	return err
+}
+
+// forget makes the next look ask the chips again.
+func (u *unit) forget() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.asked = false
+}
+
 // Close implements device.Driver.
 func (d *Driver) Close() error {
 	d.mu.Lock()

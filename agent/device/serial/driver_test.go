@@ -24,9 +24,10 @@ func TestMain(m *testing.M) {
 }
 
 func TestConformance(t *testing.T) {
-	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 2, ZeroBits: 8})
+	t.Parallel()
+	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 2, ZeroBits: 6})
 	devicetest.Exercise(t, func(t *testing.T) device.Driver {
-		return New(Config{Ports: []PortSpec{{Path: c.Path(), ZeroBits: 8}}, Sys: t.TempDir()})
+		return New(Config{Ports: []PortSpec{{Path: c.Path(), ZeroBits: 6}}, Sys: t.TempDir()})
 	})
 }
 
@@ -43,8 +44,8 @@ func one(t *testing.T, d *Driver) workload.Device {
 // miner knows; an agent that was restarted learns all from the miner.
 func TestDriverBesideMiner(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1368", Chips: 2, ZeroBits: 8})
-	spec := PortSpec{Path: c.Path(), ZeroBits: 8, Chips: 3}
+	c := emulated(t, emulate.Config{Model: "bm1368", Chips: 2, ZeroBits: 6})
+	spec := PortSpec{Path: c.Path(), ZeroBits: 6, Chips: 3}
 	d := New(Config{Ports: []PortSpec{spec}, Sys: t.TempDir()})
 	dev := one(t, d)
 	if dev.Model != "BM1368 x2" || dev.Kind != workload.ASIC || dev.Health != workload.Degraded || dev.Note != "2 of 3 chips answer" || dev.Sim {
@@ -58,7 +59,7 @@ func TestDriverBesideMiner(t *testing.T) {
 		t.Errorf("a workload is told %v, %v", env, err)
 	}
 
-	p := pool(t, "0.000002")
+	p := pool(t, "0.0000005")
 	m := testMiner(t, MinerConfig{Port: spec, Pools: []string{p.Addr()}})
 	background(t, m.Run)
 	until(t, patience, "the hashrate is known", func() (bool, any) {
@@ -74,6 +75,12 @@ func TestDriverBesideMiner(t *testing.T) {
 		t.Errorf("a new agent finds %+v, the old one found %+v", got, dev)
 	}
 	one(t, d)
+	if err := d.Reset(t.Context(), dev.UUID); workload.KindOf(err) != workload.Conflict {
+		t.Errorf("a chain that mines is reset: %v", err)
+	}
+	if err := d.SelfTest(t.Context(), dev.UUID); workload.KindOf(err) != workload.Unavailable {
+		t.Errorf("a chain with a chip missing passes: %v", err)
+	}
 	// The miner itself asks for the temperature now and then: 4 commands.
 	if n := c.Stats().Commands - sent; n > 8 {
 		t.Errorf("%d commands were sent while the miner had the port", n)
@@ -84,7 +91,7 @@ func TestDriverBesideMiner(t *testing.T) {
 // used, and say why.
 func TestDriverTroubles(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1370", ZeroBits: 8, Faults: emulate.Faults{Stalled: true}})
+	c := emulated(t, emulate.Config{Model: "bm1370", ZeroBits: 6, Faults: emulate.Faults{Stalled: true}})
 	d := New(Config{Ports: []PortSpec{{Path: c.Path()}}, Sys: t.TempDir()})
 	until(t, patience, "silence is told", func() (bool, any) {
 		dev := one(t, d)

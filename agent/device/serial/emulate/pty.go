@@ -65,8 +65,3 @@ func (p *pty) baud() int {
 	}
 	return int(t.Ospeed)
 }
-
-func (p *pty) close() {
-	p.File.Close()
-	p.line.Close()
-}
