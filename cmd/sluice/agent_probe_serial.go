@@ -28,7 +28,7 @@ const probeLimit = 30 * time.Second
 
 // probeSerial shows what chips answer on a port. One that is in use is not
 // disturbed: its holder is asked.
-func (a *app) probeSerial(ctx context.Context, port string) error {
+func (a *app) probeSerial(ctx context.Context, port, format string) error {
 	spec, err := serial.ParsePort(port)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (a *app) probeSerial(ctx context.Context, port string) error {
 	if err != nil {
 		return err
 	}
-	if !a.forPeople() {
+	if format == "json" {
 		raw, err := json.Marshal(struct {
 			Model  workload.ModelName `json:"model"`
 			Sample workload.Sample    `json:"sample"`

@@ -41,7 +41,7 @@ func minerSerial(a *app) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&port, "port", "", "port, as PATH[,model=bm1370][,chips=4]; default "+serial.PortEnv)
-	f.StringArrayVar(&conf.Pools, "pool", nil, "pool endpoint; repeat for more, in order of preference")
+	f.StringSliceVar(&conf.Pools, "pool", nil, "pool endpoints, in order of preference")
 	f.StringVar(&conf.Worker, "worker", "", "worker name")
 	f.StringVar(&conf.Password, "password", "x", "what the pool wants as a password")
 	f.StringArrayVar(&conf.AllowHosts, "allow-redirect", nil, "host to which a pool may send us; all others are ignored")

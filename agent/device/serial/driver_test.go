@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// These tests wait for lines most of the time.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		flag.Set("test.parallel", "8")
+		flag.Set("test.parallel", "16")
 	}
 	os.Exit(m.Run())
 }

@@ -140,17 +140,23 @@ func TestMissingChips(t *testing.T) {
 func TestWrongBaud(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"bm1370", "bm1397"} {
-		model, _ := bm.ByName(name)
-		c := emulated(t, emulate.Config{Model: name, Chips: 2, ZeroBits: 6, Divider: model.Baud.Fast})
-		st, err := Probe(t.Context(), PortSpec{Path: c.Path(), ZeroBits: 6})
-		if err != nil || st.Chips != 2 || st.Baud != slowBaud {
-			t.Errorf("%s: %+v, %v", name, st, err)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			model, _ := bm.ByName(name)
+			c := emulated(t, emulate.Config{Model: name, Chips: 2, ZeroBits: 6, Divider: model.Baud.Fast})
+			st, err := Probe(t.Context(), PortSpec{Path: c.Path(), ZeroBits: 6})
+			if err != nil || st.Chips != 2 || st.Baud != slowBaud {
+				t.Errorf("%+v, %v", st, err)
+			}
+		})
+	}
+	t.Run("a speed nobody uses", func(t *testing.T) {
+		t.Parallel()
+		c := emulated(t, emulate.Config{Model: "bm1370", Divider: 77})
+		if st, err := Probe(t.Context(), PortSpec{Path: c.Path()}); err == nil {
+			t.Errorf("found %+v", st)
 		}
-	}
-	c := emulated(t, emulate.Config{Model: "bm1370", Divider: 77})
-	if st, err := Probe(t.Context(), PortSpec{Path: c.Path()}); err == nil {
-		t.Errorf("at a speed nobody uses: %+v", st)
-	}
+	})
 }
 
 // Chips that do not survive the change of speed are used at the slow one, once
