@@ -58,6 +58,7 @@ func emulateChip(a *app) *cobra.Command {
 	f.IntVar(&conf.Faults.DeadChip, "dead-chip", 0, "the chip, from 1, that never finds anything")
 	f.BoolVar(&conf.Faults.Mute, "mute", false, "no nonce is ever reported")
 	f.BoolVar(&conf.Faults.MuteOnBaud, "mute-on-baud", false, "silent once the line speed was changed")
+	f.BoolVar(&conf.Faults.DeafToBaud, "deaf-to-baud", false, "the line speed cannot be changed")
 	f.DurationVar(&stall, "stall-after", 0, "hang after this long")
 	return cmd
 }

@@ -173,6 +173,23 @@ func TestMuteOnBaud(t *testing.T) {
 	}
 }
 
+// Chips that do not follow are used at the slow speed without more ado.
+func TestDeafToBaud(t *testing.T) {
+	t.Parallel()
+	c := emulated(t, emulate.Config{Model: "bm1366", Chips: 2, ZeroBits: 6, Faults: emulate.Faults{DeafToBaud: true}})
+	p := pool(t, "0.0000005")
+	var log strings.Builder
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{p.Addr()},
+		Out: &log})
+	stop := background(t, m.Run)
+	if st := mined(t, m, 10); st.Baud != slowBaud || st.BringUps != 1 {
+		t.Errorf("it mines at %d baud after %d bring-ups", st.Baud, st.BringUps)
+	}
+	if stop(); strings.Contains(log.String(), "rung") {
+		t.Errorf("it took more than one session:\n%s", &log)
+	}
+}
+
 // One chip of several that finds nothing is named.
 func TestDeadChip(t *testing.T) {
 	t.Parallel()

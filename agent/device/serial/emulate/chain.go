@@ -262,7 +262,7 @@ func (c *Chain) register(ch *chip, reg byte) uint32 {
 func (c *Chain) written(cmd bm.Command) {
 	switch {
 	case cmd.Reg == c.model.Baud.Reg && cmd.Chip == bm.All:
-		if d := c.model.Baud.Divider(cmd.Value); d != c.divider {
+		if d := c.model.Baud.Divider(cmd.Value); d != c.divider && !c.cfg.Faults.DeafToBaud {
 			c.divider = d
 			c.muted = c.muted || c.cfg.Faults.MuteOnBaud
 		}

@@ -23,6 +23,7 @@ type Faults struct {
 	Stalled    bool // nothing is read or answered
 	Mute       bool // no nonce is ever reported, all else works
 	MuteOnBaud bool // silent once the line speed was changed
+	DeafToBaud bool // the line speed cannot be changed
 }
 
 // wire is the way from the chips to the host, with all that happens on it.
