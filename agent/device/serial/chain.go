@@ -371,6 +371,31 @@ func (c *chain) setTicket(n int) error {
 	return c.write(bm.All, bm.RegTicket, bm.Ticket(n))
 }
 
+// halt stops the hashing of chips that do so on command; it says whether these
+// do. resume undoes it.
+func (c *chain) halt() (bool, error) {
+	if c.model.Job == bm.Midstates {
+		return false, nil // their sweep is never set, so it could not be set back
+	}
+	return true, c.write(bm.All, bm.RegSweep, 0)
+}
+
+func (c *chain) resume() error { return c.write(bm.All, bm.RegSweep, c.model.Sweep(c.pll, c.chips)) }
+
+// rest leaves a chain that nobody feeds any more as cool as can be: halted, or
+// at the lowest clock.
+func (c *chain) rest() error {
+	if halted, err := c.halt(); halted || err != nil {
+		return err
+	}
+	p, err := c.model.PLL(bm.RampStart)
+	if err != nil {
+		return err
+	}
+	c.pll = p
+	return c.write(bm.All, bm.RegPLL0, c.model.Register(p))
+}
+
 // sendJob gives the chain a job.
 func (c *chain) sendJob(j *bm.Job) error {
 	var err error

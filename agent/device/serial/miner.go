@@ -219,8 +219,7 @@ func (m *Miner) session(ctx context.Context) (fruitful bool, err error) {
 	fmt.Fprintf(m.cfg.Out, "%d %s at %d MHz, %d baud\n", c.chips, c.model.Name, c.pll.KHz()/1000, c.baud)
 	err = s.run(ctx)
 	if err == nil {
-		// A chain that is left hashes on for nobody, and heats.
-		c.write(allChips, regSweep, 0)
+		err = c.rest() // it would hash on for nobody, and heat
 	}
 	return s.work.books.good > 0, err
 }

@@ -2,10 +2,11 @@ package serial
 
 import (
 	"testing"
-	"time"
 
 	"github.com/sluice-project/sluice/agent/device/serial/bm"
 	"github.com/sluice-project/sluice/agent/device/serial/emulate"
+	"github.com/sluice-project/sluice/agent/stratum"
+	"github.com/sluice-project/sluice/agent/stratum/practice"
 )
 
 // Every model mines: chips are found, brought up and fed, and the pool accepts
@@ -42,11 +43,34 @@ func TestMines(t *testing.T) {
 				t.Errorf("temperature %d", st.MilliC)
 			}
 			stop()
-			until(t, patience, "the chips rest", func() (bool, any) {
-				before := c.Stats().Hashes
-				time.Sleep(50 * time.Millisecond)
-				return c.Stats().Hashes == before, c.Stats()
-			})
+			until(t, patience, "the chips rest", func() (bool, any) { return c.Stats().KHz <= bm.RampStart, c.Stats() })
 		})
+	}
+}
+
+// Without a pool the chips rest; with one again they mine, and nothing of the
+// time before is sent to it.
+func TestPoolLost(t *testing.T) {
+	t.Parallel()
+	c := emulated(t, emulate.Config{Model: "bm1370", ZeroBits: 6})
+	first, err := practice.NewPool(practice.PoolConfig{Difficulty: stratum.MustDifficulty("0.0000005")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lose := background(t, first.Run)
+	second := pool(t, "0.0000005")
+	m := testMiner(t, MinerConfig{Port: PortSpec{Path: c.Path(), ZeroBits: 6}, Pools: []string{first.Addr(), second.Addr()}})
+	background(t, m.Run)
+	mined(t, m, 10)
+	lose()
+	until(t, patience, "the other pool accepts shares", func() (bool, any) {
+		st := second.Stats()
+		return st.Accepted >= 3, st
+	})
+	if st := m.Status(); st.Pool != "stratum+tcp://"+second.Addr() || refused(m) > 0 {
+		t.Errorf("%+v, %+v", st, m.Stats())
+	}
+	if c.Stats().KHz <= bm.RampStart {
+		t.Errorf("the chips rest: %+v", c.Stats())
 	}
 }

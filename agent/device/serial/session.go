@@ -11,11 +11,6 @@ import (
 	"github.com/sluice-project/sluice/workload"
 )
 
-const (
-	allChips = bm.All
-	regSweep = bm.RegSweep
-)
-
 // session is one chain that was brought up, from first to last nonce.
 type session struct {
 	m     *Miner
@@ -24,6 +19,7 @@ type session struct {
 
 	good     time.Time // of the last good nonce, or of the first job
 	assigned bool      // the chips have work
+	halted   bool      // for want of a pool
 	milliC   int64
 	looked   time.Time // at the temperature
 	window   []uint64  // nonces of each chip when a census of them began
@@ -77,9 +73,19 @@ func (s *session) feed(job *time.Timer) error {
 		if s.assigned {
 			s.work.lost()
 			s.assigned = false
+			var err error
+			if s.halted, err = s.chain.halt(); err != nil {
+				return err
+			}
 		}
 		job.Reset(idlePeriod)
 		return nil
+	}
+	if s.halted {
+		if err := s.chain.resume(); err != nil {
+			return err
+		}
+		s.halted = false
 	}
 	if err := s.terms(a); err != nil {
 		return err

@@ -35,6 +35,7 @@ type Stats struct {
 	Commands uint64
 	Resets   uint64
 	Baud     int
+	KHz      int // the first chip's clock; 0 = none, or halted
 }
 
 // Chain is an emulated chain on a pseudo-terminal.
@@ -46,6 +47,7 @@ type Chain struct {
 	mu       sync.Mutex
 	chips    []*chip
 	divider  int
+	host     int // the host's speed when it was last heard
 	rolling  bool
 	muted    bool
 	load     *load
@@ -136,6 +138,11 @@ func (c *Chain) Stats() Stats {
 	defer c.mu.Unlock()
 	s := c.stats
 	s.Chips, s.Baud = len(c.chips), bm.Baud(c.divider)
+	if len(c.chips) > 0 && c.chips[0].regs[bm.RegSweep] != 0 {
+		if p, ok := c.model.ParsePLL(c.chips[0].regs[bm.RegPLL0]); ok {
+			s.KHz = p.KHz()
+		}
+	}
 	return s
 }
 
@@ -166,10 +173,20 @@ func (c *Chain) Run(ctx context.Context) error {
 // tolerance of a UART: a few percent, of which this is the usual part.
 const tolerancePercent = 3
 
-// inTune reports whether host and chips speak at one speed.
-func (c *Chain) inTune() bool {
-	host, chips := c.pty.baud(), bm.Baud(c.divider)
+// inTune reports whether a host at that speed and the chips understand each
+// other.
+func (c *Chain) inTune(host int) bool {
+	chips := bm.Baud(c.divider)
 	return max(host, chips)-min(host, chips) <= chips*tolerancePercent/100
+}
+
+// heard reports whether bytes that are read now were sent at the chips' speed. A
+// pseudo-terminal does not tell at which speed bytes were sent, so the first
+// after a change may be from before it.
+func (c *Chain) heard() bool {
+	before := c.host
+	c.host = c.pty.baud()
+	return c.inTune(c.host) || c.inTune(before)
 }
 
 func (c *Chain) receive(b []byte) {
@@ -178,7 +195,7 @@ func (c *Chain) receive(b []byte) {
 	if c.cfg.Faults.Stalled {
 		return
 	}
-	if !c.inTune() {
+	if !c.heard() {
 		c.requests.Reset()
 		return
 	}
@@ -276,7 +293,7 @@ func (c *Chain) reply(frame []byte) (whole bool) {
 	if c.muted || c.cfg.Faults.Stalled {
 		return false
 	}
-	if !c.inTune() {
+	if !c.inTune(c.pty.baud()) {
 		c.transmit(c.wire.garbled(len(frame)))
 		return false
 	}
