@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-project/sluice/agent/device"
 	"github.com/sluice-project/sluice/agent/device/netminer"
 	"github.com/sluice-project/sluice/agent/device/nvml"
+	"github.com/sluice-project/sluice/agent/device/serial"
 	"github.com/sluice-project/sluice/agent/device/sim"
 	"github.com/sluice-project/sluice/scheduler/identity"
 	"github.com/sluice-project/sluice/workload"
@@ -22,7 +23,7 @@ import (
 func agentVerb(a *app) *cobra.Command {
 	var conf agent.Config
 	var node, site, hall, rack, token, level string
-	var simulate, miners []string
+	var simulate, miners, serialPorts []string
 	var reach minerFlags
 	host, _ := os.Hostname()
 	cmd := &cobra.Command{
@@ -36,7 +37,11 @@ func agentVerb(a *app) *cobra.Command {
 			}
 			conf.Node, conf.Site, conf.Hall, conf.Rack = workload.NodeID(node), workload.SiteName(site), workload.HallName(hall), workload.RackName(rack)
 			conf.Log, conf.Version = log, buildVersion()
-			conf.Drivers = realDrivers()
+			ports, err := parsePorts(serialPorts)
+			if err != nil {
+				return err
+			}
+			conf.Drivers = realDrivers(ports...)
 			if len(simulate) > 0 {
 				models, err := parseModels(simulate)
 				if err != nil {
@@ -65,8 +70,9 @@ func agentVerb(a *app) *cobra.Command {
 	f.StringArrayVar(&simulate, "sim", nil, "simulated devices, as COUNTxMODEL, such as '4xRTX 3080'; repeat for more")
 	f.StringSliceVar(&miners, "miners", nil, "ASIC miners of this node, as addresses and CIDR ranges; nothing else is looked at")
 	reach.add(cmd)
+	f.StringArrayVar(&serialPorts, "serial", nil, "port with hashing chips, as PATH[,model=bm1370][,chips=4]; repeat for more. USB miners are found without")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	cmd.AddCommand(agentDevices(a))
+	cmd.AddCommand(agentDevices(a), agentProbe(a), agentEmulate(a))
 	return cmd
 }
 
@@ -104,6 +110,6 @@ func runAgent(ctx context.Context, conf agent.Config, token string) error {
 
 // realDrivers lists the drivers for hardware. What this program can drive can
 // be read here.
-func realDrivers() []device.Driver {
-	return []device.Driver{nvml.New(nvml.Config{})}
+func realDrivers(ports ...serial.PortSpec) []device.Driver {
+	return []device.Driver{nvml.New(nvml.Config{}), serial.New(serial.Config{Ports: ports})}
 }
