@@ -17,7 +17,7 @@ type TreeNode struct {
 	Impossible bool    `json:"impossible,omitempty"` // leaf: no plan is left
 	Duals      *Duals  `json:"duals,omitempty"`      // leaf, not when Impossible; as the rest
 	Quota      []int64 `json:"quota,omitempty"`      // nano per place of a tenant, see quotas.go
-	Job        []int64 `json:"job,omitempty"`        // nano per job, may be negative
+	Job        []int64 `json:"job,omitempty"`        // nano per job; of a job that may not run at least what not running brings
 	Packs      []int64 `json:"packs,omitempty"`      // per class: nano that its best set of jobs gains at most
 }
 
@@ -148,7 +148,8 @@ func (sc *scenario) bound(leaf *TreeNode, sp *space, short []int64, sets [][]int
 		tenant := in.tenantPrice(d, j)
 		pay := leaf.Job[j]
 		if !sc.on[j] {
-			pay = max(pay, in.out[j])
+			pay = max(pay, in.out[j]) // it may also not run
+			leaf.Job[j] = pay
 		}
 		if sp.forced[j] == None {
 			total.addMul(pay, dualUnit)
