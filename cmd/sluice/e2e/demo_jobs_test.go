@@ -46,7 +46,7 @@ func oneGPU(name, bid string, steps int) string {
 
 func gangJob(name, bid string, gpus, steps int) string {
 	return fmt.Sprintf("kind: Job\nname: %s\ntenant: research\ngang: {gpus: %d}\nrun: {command: [sluice, practice, train, --steps, \"%d\"]}\n"+
-		"checkpoint: {signal: SIGTERM, grace: 10s, dir: \"checkpoints/{job}\"}\nvalue: {bid: %s USD/GPU-h}\n", name, gpus, steps, bid)
+		"checkpoint: {signal: SIGTERM, grace: 10s, every: 10s, dir: \"checkpoints/{job}\"}\nvalue: {bid: %s USD/GPU-h}\n", name, gpus, steps, bid)
 }
 
 // examples is the tree a newcomer has beside the binary.
