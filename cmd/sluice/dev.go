@@ -107,7 +107,7 @@ func (a *app) dev(ctx context.Context, o devOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &dev{a: a, o: o, log: log, market: nine(scheduler.Wall())}
+	d := &dev{a: a, o: o, log: log, market: morning(scheduler.Wall())}
 	defer func() { err = errors.Join(err, d.close()) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -186,14 +186,14 @@ func (d *dev) prepare(fatal func(error)) error {
 	return nil
 }
 
-// nine is nine in the morning of that day: the demo begins at the same hour of
-// its market, whatever the hour outside. In the evening peak of its power price
-// a newcomer would find every miner parked.
-func nine(at workload.Instant) workload.Instant {
-	return at - at%(24*workload.HourMillis) + 9*workload.HourMillis
+// morning is ten o'clock of that day: the demo begins at the same hour of its
+// market, whatever the hour outside, when everything pays. In the evening peak of
+// its power price a newcomer would find every miner parked.
+func morning(at workload.Instant) workload.Instant {
+	return at - at%(24*workload.HourMillis) + 10*workload.HourMillis
 }
 
-// marketBase is where the market clock starts: at nine, or where a kept data
+// marketBase is where the market clock starts: in the morning, or where a kept data
 // directory left off, so that it never runs backwards.
 func (d *dev) marketBase() (workload.Instant, error) {
 	file := filepath.Join(d.dir, "market-clock")
