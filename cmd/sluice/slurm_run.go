@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -153,7 +154,7 @@ func (a *app) runJob(ctx context.Context, s slurm.Step) error {
 	if !s.Quiet {
 		fmt.Fprintf(a.err, "srun: job %s queued and waiting for resources\n", ids[0])
 	}
-	if err := a.logs(ctx, &sluicev1.JobLogsRequest{Id: ids[0], Follow: true}); err == nil {
+	if err := a.followLogs(ctx, c, ids[0]); err == nil {
 		var code int
 		if code, err = a.awaitJob(ctx, c, ids[0]); err == nil {
 			if code != 0 {
@@ -167,4 +168,31 @@ func (a *app) runJob(ctx context.Context, s slurm.Step) error {
 	// Ctrl-C at an srun ends its job.
 	call(context.WithoutCancel(ctx), c, sluicev1.OperatorClient.CancelJob, &sluicev1.CancelJobRequest{Id: ids[0], RequestId: requestID()})
 	return ctx.Err()
+}
+
+// followLogs waits until a job has been started and shows what it writes until
+// it ends. A job that ends before has written nothing.
+func (a *app) followLogs(ctx context.Context, c *client, id string) error {
+	started := false
+	err := a.repeat(ctx, c, func() error {
+		j, err := call(ctx, c, sluicev1.OperatorClient.GetJob, &sluicev1.GetJobRequest{Id: id})
+		if err != nil {
+			return err
+		}
+		if n := len(j.GetAttempts()); n > 0 && j.GetAttempts()[n-1].GetStartedMs() > 0 {
+			started = true
+			return errEnough
+		}
+		if workload.Phase(j.GetPhase()).Final() {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) || !started {
+		if errors.Is(err, errEnough) {
+			err = nil
+		}
+		return err
+	}
+	return a.logs(ctx, &sluicev1.JobLogsRequest{Id: id, Follow: true})
 }

@@ -236,7 +236,7 @@ func TestSlurmCommands(t *testing.T) {
 			t.Errorf("%s: %s, %q", file, p, s.read(file))
 		}
 	}
-	if got := s.read("steps.out"); got != "task saved\nafter=0\n" {
+	if got := s.read("steps.out"); !strings.HasSuffix(got, "task saved\nafter=0\n") {
 		t.Errorf("steps.out: %q", got)
 	}
 
@@ -277,5 +277,36 @@ func TestSlurmCommands(t *testing.T) {
 	}
 	if a := s.tool("sbatch", s.script("bad.sh", head+"#SBATCH --burst-buffer=x\n")); a.code != 1 || !strings.Contains(a.err, "bad.sh:3: --burst-buffer") {
 		t.Errorf("an unknown option: %d %s", a.code, a.err)
+	}
+
+	s.guide(t)
+}
+
+// guide runs every command of the guide, in one shell from top to bottom.
+func (s *slurmSite) guide(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile("../../../deploy/docs/from-slurm.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
+	for _, b := range blocks {
+		all.WriteString(b[1])
+	}
+	if len(blocks) < 3 {
+		t.Fatalf("the guide has %d blocks of commands", len(blocks))
+	}
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", all.String())
+	cmd.Dir = s.work
+	cmd.Env = s.h.environ(append(s.cli().env, "PATH="+filepath.Dir(s.h.exe)+":/usr/local/bin:/usr/bin:/bin")...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the guide's commands: %v\n%s", err, out)
+	}
+	for _, want := range []string{"0: rank 0 of 2 on n01 sees ", "1: rank 1 of 2 on n01 sees ", " COMPLETED ", `"gpus": 2`} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the guide's commands print no %q:\n%s", want, out)
+		}
 	}
 }
