@@ -121,7 +121,9 @@ func (t *tasks) environ(step int, l Launch, local int) map[string]string {
 		env[k] = v
 	}
 	// The shims lie elsewhere on each node.
-	env["PATH"] = strings.ReplaceAll(env["PATH"], env[binVar], t.own[binVar])
+	if there := env[binVar]; there != "" {
+		env["PATH"] = strings.ReplaceAll(env["PATH"], there, t.own[binVar])
+	}
 	for _, name := range ofNode {
 		if v, ok := t.own[name]; ok {
 			env[name] = v
