@@ -146,6 +146,13 @@ func (a *app) fitSlurm(ctx context.Context, c *client, j *slurm.Job) error {
 			j.Spec.Gang.Models = append(j.Spec.Gang.Models, workload.ModelName(m))
 		}
 	}
+	if len(j.Spec.After) > 0 {
+		jobs, err := a.slurmJobs(ctx, true)
+		if err != nil {
+			return err
+		}
+		j.Spec.After = wholeArrays(j.Spec.After, jobs)
+	}
 	if j.Spec.Tenant != "" {
 		resp, err := call(ctx, c, sluicev1.OperatorClient.ListPolicies, &sluicev1.ListPoliciesRequest{Kind: string(config.KindTenant), Name: string(j.Spec.Tenant)})
 		if err != nil && workload.KindOf(err) != workload.NotFound && workload.KindOf(err) != workload.Denied {
@@ -157,6 +164,24 @@ func (a *app) fitSlurm(ctx context.Context, c *client, j *slurm.Job) error {
 		}
 	}
 	return nil
+}
+
+// wholeArrays puts all jobs of an array in the place of its id, and one job in
+// that of ARRAY_INDEX.
+func wholeArrays(after []workload.After, jobs []slurmJob) []workload.After {
+	var out []workload.After
+	for _, x := range after {
+		n := len(out)
+		for _, j := range jobs {
+			if first, index := j.array(); index != "" && (x.Job == first || x.Job == j.id()) {
+				out = append(out, workload.After{Job: j.GetId(), On: x.On})
+			}
+		}
+		if len(out) == n {
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 // squeezed keeps letters and digits, so that rtx3080 finds RTX 3080.

@@ -57,7 +57,7 @@ func (a *app) scancel(ctx context.Context, args []string) error {
 			state != "" && state != long && state != short {
 			continue
 		}
-		if _, err := call(ctx, c, sluicev1.OperatorClient.CancelJob, &sluicev1.CancelJobRequest{Id: j.GetId(), RequestId: requestID()}); err != nil {
+		if _, err := call(ctx, c, sluicev1.OperatorClient.CancelJob, &sluicev1.CancelJobRequest{Id: j.GetId(), RequestId: requestID()}); err != nil && workload.KindOf(err) != workload.Conflict { // it has just ended
 			failed = append(failed, err)
 		}
 	}

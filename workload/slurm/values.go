@@ -279,6 +279,8 @@ func parseSignal(s string) (signal, error) {
 }
 
 // parseDependency reads TYPE:JOB[:JOB...][,TYPE:JOB...]. All of them must hold.
+// JOB may be that of an array, or JOB_INDEX: whoever knows the jobs puts the
+// ids they stand for in their place.
 func parseDependency(s string) (after []dependency, err error) {
 	if strings.Contains(s, "?") {
 		return nil, fmt.Errorf("%q: alternatives (?) are not built: name jobs that must all have ended, with commas", s)
@@ -298,8 +300,13 @@ func parseDependency(s string) (after []dependency, err error) {
 			return nil, fmt.Errorf("%q names no job", part)
 		}
 		for _, id := range f[1:] {
-			id, _, _ = strings.Cut(id, "+")
-			if n, err := strconv.ParseUint(id, 10, 63); err != nil || n == 0 {
+			id, delay, delayed := strings.Cut(id, "+")
+			if delayed {
+				return nil, fmt.Errorf("%q: a delay (+%s) is not built", part, delay)
+			}
+			job, index, indexed := strings.Cut(id, "_")
+			n, err := strconv.ParseUint(job, 10, 63)
+			if _, err2 := strconv.ParseUint(index, 10, 31); err != nil || n == 0 || indexed && err2 != nil {
 				return nil, fmt.Errorf("%q is no job id", id)
 			}
 			after = append(after, dependency{id, on})

@@ -84,9 +84,16 @@ func (s *slurmSite) tool(name string, args ...string) answer {
 	cmd := exec.Command(filepath.Join(s.path, name), args...)
 	var out, errOut strings.Builder
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.work, &out, &errOut
-	cmd.Env = s.h.environ(append(append(s.cli().env, s.more...), "PATH="+s.path+":/usr/local/bin:/usr/bin:/bin")...)
+	cmd.Env = s.environ(s.path)
 	cmd.Run()
 	return answer{out.String(), errOut.String(), cmd.ProcessState.ExitCode()}
+}
+
+// environ is that of a user. It goes along with jobs, and under the race
+// detector every command would sleep for a second before it ends.
+func (s *slurmSite) environ(dir string) []string {
+	return s.h.environ(append(append(s.cli().env, s.more...), "PATH="+dir+":/usr/local/bin:/usr/bin:/bin",
+		"GORACE=log_path="+s.h.path("race")+" exitcode=66 atexit_sleep_ms=0")...)
 }
 
 func (s *slurmSite) sbatch(args ...string) string {
@@ -191,6 +198,7 @@ func TestSlurmCommands(t *testing.T) {
 	after := s.sbatch("--dependency=afterany:"+failing, "-G", "1", "-o", "after.out", "--wrap=echo dep=$SLURM_JOB_DEPENDENCY dir=$PWD submit=$SLURM_SUBMIT_DIR")
 	never := s.sbatch("--dependency=afterok:"+failing, "-G", "1", "--wrap", "true")
 	array := s.sbatch("--array=2-5%2", s.script("array.sh", head+"echo task $SLURM_ARRAY_TASK_ID of $SLURM_ARRAY_TASK_COUNT in $SLURM_ARRAY_JOB_ID\n"))
+	whole := s.sbatch("--dependency=afterok:"+array, "-G1", "-o", "whole.out", "--wrap", "cat slurm-"+array+"_*.out | wc -l")
 	tasks := s.sbatch(s.script("tasks.sh", "#!/bin/bash\n#SBATCH -n2 --gpus-per-task=2 -o tasks.out\n"+
 		"srun -l bash -c 'echo rank $SLURM_PROCID/$SLURM_LOCALID step $SLURM_STEP_ID sees $(echo $CUDA_VISIBLE_DEVICES | tr , \"\\n\" | wc -l)'\n"+
 		"srun -n1 bash -c 'exit 3'\necho srun=$?\nsrun -n1 no-such-program\necho none=$?\nsrun -N3 true\necho wide=$?\nscontrol show hostnames\necho key=$SLUICE_BATCH_KEY.\n"))
@@ -214,13 +222,16 @@ func TestSlurmCommands(t *testing.T) {
 		t.Errorf("after a failure, afterok: %s", p)
 	}
 	poll(t, 30*time.Second, "the array ends", func() (bool, string) {
-		a := s.tool("squeue", "-h", "-j", array, "-o", "%i %T")
+		a := s.tool("squeue", "-h", "-n", "array.sh", "-o", "%i %T")
 		return a.code == 0 && a.out == "", a.out + a.err
 	})
 	for i := 2; i <= 5; i++ {
 		if got, want := s.read(fmt.Sprintf("slurm-%s_%d.out", array, i)), fmt.Sprintf("task %d of 4 in %s\n", i, array); got != want {
 			t.Errorf("index %d: %q, want %q", i, got, want)
 		}
+	}
+	if p := s.ended(whole); p != "succeeded" || s.read("whole.out") != "4\n" {
+		t.Errorf("after a whole array: %s, %q", p, s.read("whole.out"))
 	}
 	if p := s.ended(tasks); p != "succeeded" {
 		t.Errorf("tasks: %s", p)
@@ -236,7 +247,7 @@ func TestSlurmCommands(t *testing.T) {
 			t.Errorf("%s: %s, %q", file, p, s.read(file))
 		}
 	}
-	if got := s.read("steps.out"); !strings.HasSuffix(got, "task saved\nafter=0\n") {
+	if got := s.read("steps.out"); !strings.Contains(got, "task saved\n") || !strings.HasSuffix(got, "after=0\n") {
 		t.Errorf("steps.out: %q", got)
 	}
 
@@ -299,7 +310,7 @@ func (s *slurmSite) guide(t *testing.T) {
 	}
 	cmd := exec.Command("bash", "-euo", "pipefail", "-c", all.String())
 	cmd.Dir = s.work
-	cmd.Env = s.h.environ(append(s.cli().env, "PATH="+filepath.Dir(s.h.exe)+":/usr/local/bin:/usr/bin:/bin")...)
+	cmd.Env = s.environ(filepath.Dir(s.h.exe))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the guide's commands: %v\n%s", err, out)
