@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,5 +191,30 @@ func TestNoRequeue(t *testing.T) {
 	}
 	if code, err := Run(Config{Env: env, Self: "/bin/true", Out: &buffer{}}); code != 1 || err == nil || !strings.Contains(err.Error(), "--no-requeue") {
 		t.Errorf("%d %v", code, err)
+	}
+}
+
+// The worst exit code of a step is its own, whichever task ends last.
+func TestWorstExitCodeCounts(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	k := &keeper{steps: map[int]*step{3: {srun: newLink(a), left: 3}}}
+	go func() {
+		for task, code := range []int{0, 143, 1} {
+			k.deliver(message{Kind: kindExit, Step: 3, Task: task, Code: code})
+		}
+	}()
+	l := newLink(b)
+	for {
+		m, err := l.receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Kind == kindDone {
+			if m.Code != 143 {
+				t.Errorf("exit code %d", m.Code)
+			}
+			return
+		}
 	}
 }

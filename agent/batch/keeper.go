@@ -23,9 +23,11 @@ import (
 const (
 	dirVar = "SLUICE_BATCH_DIR" // where the keeper's socket lies
 	binVar = "SLUICE_BATCH_BIN" // where the shims lie
-	// VarKey names the variable with the secret that a job's keepers share.
-	VarKey = "SLUICE_BATCH_KEY"
-	// VarNodes lists the nodes, VarSpread the tasks on each, for srun.
+	// VarKey names the variable with the secret that a job's keepers share. It
+	// stands in the job's document: whoever may read that and reaches the first
+	// keeper's port could call in as one of the other nodes, and would be given
+	// that node's share of steps; it could not give orders.
+	VarKey   = "SLUICE_BATCH_KEY"
 	varNodes = "SLURM_JOB_NODELIST"
 )
 
@@ -133,7 +135,7 @@ func (k *keeper) prepare(bin string) {
 		name, secs, _ := strings.Cut(text, "@")
 		n, _ := strconv.Atoi(secs)
 		k.signal.lead = time.Duration(n) * time.Second
-		k.signal.sig = map[string]syscall.Signal{"SIGHUP": syscall.SIGHUP, "SIGINT": syscall.SIGINT, "SIGUSR1": syscall.SIGUSR1, "SIGUSR2": syscall.SIGUSR2}[name]
+		k.signal.sig = map[string]syscall.Signal{"SIGHUP": syscall.SIGHUP, "SIGINT": syscall.SIGINT, "SIGUSR1": syscall.SIGUSR1, "SIGUSR2": syscall.SIGUSR2, "SIGTERM": syscall.SIGTERM}[name]
 	}
 	path := k.env[slurm.VarPath]
 	if path == "" {
@@ -410,7 +412,8 @@ func (k *keeper) script() (int, error) {
 		}
 	}
 	stop := k.onSignal(func(sig syscall.Signal) {
-		if sig == k.signal.sig && sig != 0 {
+		// SIGTERM ends the job: it always goes to the script as well.
+		if sig == k.signal.sig && sig != syscall.SIGTERM {
 			asked.Do(ask)
 			return
 		}

@@ -214,6 +214,17 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestRefusedByReason(t *testing.T) {
+	for _, option := range []string{"--hold", "-H"} {
+		if _, err := compile(t, gpu, option); err == nil || err.Error() != "command line: --hold: a job cannot be held back; submit it when it may run" {
+			t.Errorf("%s: %v", option, err)
+		}
+	}
+	if _, err := compile(t, gpu, "stray"); err == nil {
+		t.Error("a stray word is taken")
+	}
+}
+
 // How nodes, tasks and GPUs become a gang.
 func TestGang(t *testing.T) {
 	tests := []struct {
