@@ -20,21 +20,13 @@ import (
 
 // slurmTools are Slurm's commands as Sluice answers to them: under a link of
 // that name, or as sluice slurm NAME.
-var slurmTools = map[string]func(*app, context.Context, []string) error{}
+var slurmTools = map[string]func(*app, context.Context, []string) error{
+	"sbatch": (*app).sbatch, "srun": (*app).srun, "squeue": (*app).squeue, "scancel": (*app).scancel,
+	"sinfo": (*app).sinfo, "sacct": (*app).sacct, "scontrol": (*app).scontrol,
+}
 
 // slurmNames lists the tools in the order in which help shows them.
 var slurmNames = []string{"sbatch", "srun", "squeue", "scancel", "sinfo", "sacct", "scontrol"}
-
-func init() {
-	// Here and not in the declaration, as srun outside a job is an sbatch.
-	slurmTools["sbatch"] = (*app).sbatch
-	slurmTools["srun"] = (*app).srun
-	slurmTools["squeue"] = (*app).squeue
-	slurmTools["scancel"] = (*app).scancel
-	slurmTools["sinfo"] = (*app).sinfo
-	slurmTools["sacct"] = (*app).sacct
-	slurmTools["scontrol"] = (*app).scontrol
-}
 
 // slurmTool is the tool as which this program was called, or "".
 func slurmTool(argv0 string) string {
