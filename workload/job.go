@@ -57,6 +57,9 @@ type Run struct {
 	Workdir string            `json:"workdir,omitempty"`
 	Env     map[string]string `json:"env,omitempty"`
 	User    string            `json:"user,omitempty"`
+	// Script is the text of a batch script, which Command finds in
+	// SLUICE_SCRIPT. Nothing in it is filled in.
+	Script string `json:"script,omitempty"`
 }
 
 // Checkpoint is how the job saves itself when asked.
@@ -134,6 +137,10 @@ func (s Spec) Default() Spec {
 	return s
 }
 
+// MaxScript bounds Run.Script in bytes: it reaches its process in one
+// environment variable, which Linux bounds at 128 KiB.
+const MaxScript = 96 << 10
+
 // MaxGang bounds a gang so that no request can ask for unbounded memory.
 const MaxGang = 65_536
 
@@ -182,6 +189,11 @@ func (s Spec) Validate() []Problem {
 		if strings.ContainsRune(arg, 0) {
 			bad(fmt.Sprintf("run.command[%d]", i), "contains a NUL byte")
 		}
+	}
+	if len(s.Run.Script) > MaxScript {
+		bad("run.script", "has %d bytes; at most %d reach a node", len(s.Run.Script), MaxScript)
+	} else if strings.ContainsRune(s.Run.Script, 0) {
+		bad("run.script", "contains a NUL byte")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Run.Env)) {
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(s.Run.Env[name], 0) {

@@ -33,6 +33,7 @@ func (f fleet) describe() string {
 var knownModels = map[string]sim.Model{
 	"RTX 3080": {Name: "RTX 3080", Kind: workload.GPU, Memory: 10 << 30, Idle: 22},
 	"RTX 3070": {Name: "RTX 3070", Kind: workload.GPU, Memory: 8 << 30, Idle: 15},
+	"V100":     {Name: "V100", Kind: workload.GPU, Memory: 16 << 30, Idle: 30},
 	"S19j Pro": {Name: "S19j Pro", Kind: workload.ASIC, Idle: 20},
 }
 
@@ -44,7 +45,7 @@ func parseModels(specs []string) ([]sim.Model, error) {
 		n, err := strconv.Atoi(count)
 		m, known := knownModels[name]
 		if !ok || err != nil || n < 1 || n > 512 || !known {
-			return nil, usagef("--sim %q is not COUNTxMODEL with a model of RTX 3080, RTX 3070, S19j Pro", s)
+			return nil, usagef("--sim %q is not COUNTxMODEL with a model of RTX 3080, RTX 3070, V100, S19j Pro", s)
 		}
 		m.Count = n
 		out = append(out, m)

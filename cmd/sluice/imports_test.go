@@ -53,6 +53,8 @@ var forbidden = []struct {
 	{"agent/device/serial/bm", nil, []string{module, "os", "net", "sync", "math/rand", "golang.org/", "go.bug.st/"},
 		"the chips' protocol is pure: host, emulator and tests share it"},
 	{"agent", nil, []string{module + "scheduler"}, "an agent is told what to do; it shares the vocabulary and the wire with the scheduler, nothing else"},
+	{"agent/batch", nil, []string{"google.golang.org/", module + "proto", module + "agent/"},
+		"a batch job's keeper stands between a script and its nodes and knows no server"},
 	{"agent/runner/shim", nil, []string{"google.golang.org/", module + "proto", module + "agent/reconcile"},
 		"a shim runs beside every workload and must stay small"},
 	{"proto", []string{"proto/wire", "proto/sluicev1"}, []string{module}, "generated code knows nothing of us"},

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-project/sluice/proto/sluicev1"
 	"github.com/sluice-project/sluice/scheduler/config"
 	"github.com/sluice-project/sluice/workload"
+	"github.com/sluice-project/sluice/workload/slurm"
 )
 
 // maxDocument is what servers accept, in bytes.
@@ -22,12 +23,17 @@ const maxDocument = 1 << 20
 func submitVerb(a *app) *cobra.Command {
 	var o submitOptions
 	cmd := &cobra.Command{
-		Use:   "submit FILE",
+		Use:   "submit FILE [-- ARGUMENT...]",
 		Short: "Submit a job; prints its id. FILE - is standard input",
 		Long: "Submit a job and print its id. The document is checked here before it is sent.\n" +
-			"On a terminal the job is followed until it runs, unless --detach is given.",
-		Args: arguments("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.submit(cmd.Context(), args[0], o) },
+			"On a terminal the job is followed until it runs, unless --detach is given.\n\n" +
+			"FILE may be a batch script with #SBATCH lines too; arguments behind it are the\n" +
+			"script's. --dry-run -o json then prints what the script asks for, with warnings,\n" +
+			"and asks no server.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			return arguments("FILE")(cmd, args[:min(len(args), 1)])
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.submit(cmd.Context(), args[0], args[1:], o) },
 	}
 	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "return at once, also on a terminal")
 	cmd.Flags().BoolVar(&o.waitPlaced, "wait-placed", false, "wait for the decision; exit 8 if the job cannot be placed now")
@@ -37,10 +43,16 @@ func submitVerb(a *app) *cobra.Command {
 
 type submitOptions struct{ detach, waitPlaced, dryRun bool }
 
-func (a *app) submit(ctx context.Context, file string, o submitOptions) error {
+func (a *app) submit(ctx context.Context, file string, args []string, o submitOptions) error {
 	data, err := a.readDocument(file)
 	if err != nil {
 		return err
+	}
+	if slurm.IsScript(data) {
+		return a.submitScript(ctx, file, data, args, o)
+	}
+	if len(args) > 0 {
+		return usagef("sluice job submit: %q is one argument too many: a document takes none", args[0]).Hint("sluice job submit FILE")
 	}
 	// Checked before it is sent, so that a slip is shown with its line also where
 	// no server can be reached.

@@ -21,6 +21,7 @@ import (
 var verbs = []func(*app) *cobra.Command{
 	statusVerb,
 	jobVerb,
+	slurmVerb,
 	gpuVerb,
 	nodeVerb,
 	explainVerb,
@@ -50,7 +51,7 @@ type app struct {
 }
 
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
-	if len(args) > 1 {
+	if len(args) > 1 && slurmTool(args[0]) == "" {
 		if f, ok := early[args[1]]; ok {
 			return f(args[2:])
 		}
@@ -59,6 +60,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	defer stop()
 	a := &app{in: in, out: out, err: errOut, env: os.Getenv, now: time.Now}
 	a.inTTY, a.outTTY, a.errTTY = isTerminal(in), isTerminal(out), isTerminal(errOut)
+	if name := slurmTool(args[0]); name != "" {
+		args = append([]string{args[0], "slurm", name}, args[1:]...)
+	}
 	return a.run(ctx, args[1:])
 }
 

@@ -43,6 +43,7 @@ type jobRun struct {
 	Workdir string            `doc:"workdir,path"`
 	Env     map[string]string `doc:"env,command"`
 	User    string            `doc:"user,word"`
+	Script  string            `doc:"script,command"`
 }
 
 type jobCheckpoint struct {
@@ -145,7 +146,7 @@ func (d jobDoc) spec() workload.Spec {
 	if e := d.Gang.Elastic; e != nil {
 		s.Gang.Elastic = &workload.Elastic{Min: e.Min, Max: e.Max, Step: max(e.Step, 1)}
 	}
-	s.Run = workload.Run{Command: d.Run.Command, Image: d.Run.Image, Workdir: d.Run.Workdir, Env: d.Run.Env, User: d.Run.User}
+	s.Run = workload.Run{Command: d.Run.Command, Image: d.Run.Image, Workdir: d.Run.Workdir, Env: d.Run.Env, User: d.Run.User, Script: d.Run.Script}
 	if c := d.Checkpoint; c != nil {
 		s.Checkpoint = workload.Checkpoint{Signal: c.Signal, Grace: c.Grace, Every: c.Every, Dir: c.Dir}
 	}

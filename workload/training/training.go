@@ -12,6 +12,7 @@ package training
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,6 +110,7 @@ func Build(order workload.TrainOrder, local Local) (Process, error) {
 	} {
 		env[k] = v
 	}
+	maps.Copy(env, slurmEnv(order, local, nodes, rank))
 	p := Process{Dir: expand(spec.Run.Workdir, job), User: spec.Run.User}
 	if dir := CheckpointDir(order); dir != "" {
 		p.CheckpointDir = dir + "/" + EpochDir(local.Epoch)
