@@ -27,6 +27,7 @@ var verbs = []func(*app) *cobra.Command{
 	policyVerb,
 	ledgerVerb,
 	tokenVerb,
+	clusterVerb,
 	devVerb,
 	serverVerb,
 	agentVerb,

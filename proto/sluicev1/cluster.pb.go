@@ -852,6 +852,370 @@ func (x *FencedRank) GetDevices() []string {
 	return nil
 }
 
+// SnapshotInfo is what the command line finds in a backup; no server is asked.
+type SnapshotInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Size          int64                  `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // bytes
+	Sha256        string                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Cluster       string                 `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Server        string                 `protobuf:"bytes,5,opt,name=server,proto3" json:"server,omitempty"`   // who wrote it
+	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"` // of that server's program
+	Index         uint64                 `protobuf:"varint,7,opt,name=index,proto3" json:"index,omitempty"`
+	Term          uint64                 `protobuf:"varint,8,opt,name=term,proto3" json:"term,omitempty"`
+	WallMs        int64                  `protobuf:"varint,9,opt,name=wall_ms,json=wallMs,proto3" json:"wall_ms,omitempty"`
+	Stale         bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"` // no server led when it was written
+	HistoryIndex  uint64                 `protobuf:"varint,11,opt,name=history_index,json=historyIndex,proto3" json:"history_index,omitempty"`
+	HistoryHash   string                 `protobuf:"bytes,12,opt,name=history_hash,json=historyHash,proto3" json:"history_hash,omitempty"`
+	Nodes         int64                  `protobuf:"varint,13,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Devices       int64                  `protobuf:"varint,14,opt,name=devices,proto3" json:"devices,omitempty"`
+	Servers       int64                  `protobuf:"varint,15,opt,name=servers,proto3" json:"servers,omitempty"`
+	Documents     int64                  `protobuf:"varint,16,opt,name=documents,proto3" json:"documents,omitempty"`
+	Jobs          map[string]int64       `protobuf:"bytes,17,rep,name=jobs,proto3" json:"jobs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by phase
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotInfo) Reset() {
+	*x = SnapshotInfo{}
+	mi := &file_sluice_v1_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotInfo) ProtoMessage() {}
+
+func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
+func (*SnapshotInfo) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SnapshotInfo) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetWallMs() int64 {
+	if x != nil {
+		return x.WallMs
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *SnapshotInfo) GetHistoryIndex() uint64 {
+	if x != nil {
+		return x.HistoryIndex
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetHistoryHash() string {
+	if x != nil {
+		return x.HistoryHash
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetNodes() int64 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetDevices() int64 {
+	if x != nil {
+		return x.Devices
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetServers() int64 {
+	if x != nil {
+		return x.Servers
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetDocuments() int64 {
+	if x != nil {
+		return x.Documents
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetJobs() map[string]int64 {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+// SnapshotRestored is what the command line made of a backup.
+type SnapshotRestored struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Directory     string                 `protobuf:"bytes,1,opt,name=directory,proto3" json:"directory,omitempty"`
+	Server        string                 `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
+	From          uint64                 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`   // index of the backup
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"` // index at which the new cluster begins
+	Documents     int64                  `protobuf:"varint,5,opt,name=documents,proto3" json:"documents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotRestored) Reset() {
+	*x = SnapshotRestored{}
+	mi := &file_sluice_v1_cluster_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotRestored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotRestored) ProtoMessage() {}
+
+func (x *SnapshotRestored) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_cluster_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotRestored.ProtoReflect.Descriptor instead.
+func (*SnapshotRestored) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_cluster_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SnapshotRestored) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *SnapshotRestored) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SnapshotRestored) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *SnapshotRestored) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SnapshotRestored) GetDocuments() int64 {
+	if x != nil {
+		return x.Documents
+	}
+	return 0
+}
+
+// Checkup is what `sluice doctor` found.
+type Checkup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Findings      []*Finding             `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkup) Reset() {
+	*x = Checkup{}
+	mi := &file_sluice_v1_cluster_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkup) ProtoMessage() {}
+
+func (x *Checkup) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_cluster_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkup.ProtoReflect.Descriptor instead.
+func (*Checkup) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_cluster_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Checkup) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+// Finding is one check.
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Check         string                 `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	Verdict       string                 `protobuf:"bytes,2,opt,name=verdict,proto3" json:"verdict,omitempty"` // ok | warn | fail
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"` // what to do
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_sluice_v1_cluster_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_v1_cluster_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_sluice_v1_cluster_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Finding) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *Finding) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Finding) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Finding) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 var File_sluice_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_cluster_proto_rawDesc = "" +
@@ -921,7 +1285,42 @@ const file_sluice_v1_cluster_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x12\n" +
 	"\x04what\x18\x03 \x01(\tR\x04what\x12\x18\n" +
-	"\adevices\x18\x04 \x03(\tR\adevices2\xa3\x03\n" +
+	"\adevices\x18\x04 \x03(\tR\adevices\"\x93\x04\n" +
+	"\fSnapshotInfo\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x18\n" +
+	"\acluster\x18\x04 \x01(\tR\acluster\x12\x16\n" +
+	"\x06server\x18\x05 \x01(\tR\x06server\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12\x14\n" +
+	"\x05index\x18\a \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\b \x01(\x04R\x04term\x12\x17\n" +
+	"\awall_ms\x18\t \x01(\x03R\x06wallMs\x12\x14\n" +
+	"\x05stale\x18\n" +
+	" \x01(\bR\x05stale\x12#\n" +
+	"\rhistory_index\x18\v \x01(\x04R\fhistoryIndex\x12!\n" +
+	"\fhistory_hash\x18\f \x01(\tR\vhistoryHash\x12\x14\n" +
+	"\x05nodes\x18\r \x01(\x03R\x05nodes\x12\x18\n" +
+	"\adevices\x18\x0e \x01(\x03R\adevices\x12\x18\n" +
+	"\aservers\x18\x0f \x01(\x03R\aservers\x12\x1c\n" +
+	"\tdocuments\x18\x10 \x01(\x03R\tdocuments\x125\n" +
+	"\x04jobs\x18\x11 \x03(\v2!.sluice.v1.SnapshotInfo.JobsEntryR\x04jobs\x1a7\n" +
+	"\tJobsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x90\x01\n" +
+	"\x10SnapshotRestored\x12\x1c\n" +
+	"\tdirectory\x18\x01 \x01(\tR\tdirectory\x12\x16\n" +
+	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x04R\x04from\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x1c\n" +
+	"\tdocuments\x18\x05 \x01(\x03R\tdocuments\"9\n" +
+	"\aCheckup\x12.\n" +
+	"\bfindings\x18\x01 \x03(\v2\x12.sluice.v1.FindingR\bfindings\"a\n" +
+	"\aFinding\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x18\n" +
+	"\averdict\x18\x02 \x01(\tR\averdict\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next2\xa3\x03\n" +
 	"\aCluster\x12I\n" +
 	"\n" +
 	"GetMembers\x12\x1c.sluice.v1.GetMembersRequest\x1a\x1d.sluice.v1.GetMembersResponse\x12a\n" +
@@ -942,7 +1341,7 @@ func file_sluice_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_sluice_v1_cluster_proto_rawDescData
 }
 
-var file_sluice_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sluice_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sluice_v1_cluster_proto_goTypes = []any{
 	(*GetMembersRequest)(nil),          // 0: sluice.v1.GetMembersRequest
 	(*GetMembersResponse)(nil),         // 1: sluice.v1.GetMembersResponse
@@ -956,25 +1355,32 @@ var file_sluice_v1_cluster_proto_goTypes = []any{
 	(*FenceNodeRequest)(nil),           // 9: sluice.v1.FenceNodeRequest
 	(*FenceNodeResponse)(nil),          // 10: sluice.v1.FenceNodeResponse
 	(*FencedRank)(nil),                 // 11: sluice.v1.FencedRank
+	(*SnapshotInfo)(nil),               // 12: sluice.v1.SnapshotInfo
+	(*SnapshotRestored)(nil),           // 13: sluice.v1.SnapshotRestored
+	(*Checkup)(nil),                    // 14: sluice.v1.Checkup
+	(*Finding)(nil),                    // 15: sluice.v1.Finding
+	nil,                                // 16: sluice.v1.SnapshotInfo.JobsEntry
 }
 var file_sluice_v1_cluster_proto_depIdxs = []int32{
 	2,  // 0: sluice.v1.GetMembersResponse.members:type_name -> sluice.v1.Member
 	11, // 1: sluice.v1.FenceNodeResponse.ranks:type_name -> sluice.v1.FencedRank
-	0,  // 2: sluice.v1.Cluster.GetMembers:input_type -> sluice.v1.GetMembersRequest
-	3,  // 3: sluice.v1.Cluster.TransferLeadership:input_type -> sluice.v1.TransferLeadershipRequest
-	5,  // 4: sluice.v1.Cluster.RemoveServer:input_type -> sluice.v1.RemoveServerRequest
-	7,  // 5: sluice.v1.Cluster.SaveSnapshot:input_type -> sluice.v1.SaveSnapshotRequest
-	9,  // 6: sluice.v1.Cluster.FenceNode:input_type -> sluice.v1.FenceNodeRequest
-	1,  // 7: sluice.v1.Cluster.GetMembers:output_type -> sluice.v1.GetMembersResponse
-	4,  // 8: sluice.v1.Cluster.TransferLeadership:output_type -> sluice.v1.TransferLeadershipResponse
-	6,  // 9: sluice.v1.Cluster.RemoveServer:output_type -> sluice.v1.RemoveServerResponse
-	8,  // 10: sluice.v1.Cluster.SaveSnapshot:output_type -> sluice.v1.SaveSnapshotResponse
-	10, // 11: sluice.v1.Cluster.FenceNode:output_type -> sluice.v1.FenceNodeResponse
-	7,  // [7:12] is the sub-list for method output_type
-	2,  // [2:7] is the sub-list for method input_type
-	2,  // [2:2] is the sub-list for extension type_name
-	2,  // [2:2] is the sub-list for extension extendee
-	0,  // [0:2] is the sub-list for field type_name
+	16, // 2: sluice.v1.SnapshotInfo.jobs:type_name -> sluice.v1.SnapshotInfo.JobsEntry
+	15, // 3: sluice.v1.Checkup.findings:type_name -> sluice.v1.Finding
+	0,  // 4: sluice.v1.Cluster.GetMembers:input_type -> sluice.v1.GetMembersRequest
+	3,  // 5: sluice.v1.Cluster.TransferLeadership:input_type -> sluice.v1.TransferLeadershipRequest
+	5,  // 6: sluice.v1.Cluster.RemoveServer:input_type -> sluice.v1.RemoveServerRequest
+	7,  // 7: sluice.v1.Cluster.SaveSnapshot:input_type -> sluice.v1.SaveSnapshotRequest
+	9,  // 8: sluice.v1.Cluster.FenceNode:input_type -> sluice.v1.FenceNodeRequest
+	1,  // 9: sluice.v1.Cluster.GetMembers:output_type -> sluice.v1.GetMembersResponse
+	4,  // 10: sluice.v1.Cluster.TransferLeadership:output_type -> sluice.v1.TransferLeadershipResponse
+	6,  // 11: sluice.v1.Cluster.RemoveServer:output_type -> sluice.v1.RemoveServerResponse
+	8,  // 12: sluice.v1.Cluster.SaveSnapshot:output_type -> sluice.v1.SaveSnapshotResponse
+	10, // 13: sluice.v1.Cluster.FenceNode:output_type -> sluice.v1.FenceNodeResponse
+	9,  // [9:14] is the sub-list for method output_type
+	4,  // [4:9] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_sluice_v1_cluster_proto_init() }
@@ -988,7 +1394,7 @@ func file_sluice_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_v1_cluster_proto_rawDesc), len(file_sluice_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

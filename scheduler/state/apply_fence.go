@@ -10,6 +10,18 @@ const causeFence = "fence"
 // declared over.
 func (n Node) fencedNow() bool { return n.Fenced != "" && n.Fenced == n.Boot }
 
+// State is ready, unknown (not heard) or fenced. That a node is lost nobody can
+// know: what ran there is over when its leases are, and its devices say so.
+func (n Node) State() string {
+	switch {
+	case n.fencedNow():
+		return "fenced"
+	case n.Silent:
+		return "unknown"
+	}
+	return "ready"
+}
+
 // applyFence takes a person's word that a boot of a node is over. Its ranks are
 // lost at once, and every device is parked under a new epoch: should the word
 // have been wrong, what still runs there is of an old epoch and the node's plan
