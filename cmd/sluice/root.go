@@ -28,6 +28,7 @@ var verbs = []func(*app) *cobra.Command{
 	ledgerVerb,
 	tokenVerb,
 	clusterVerb,
+	doctorVerb,
 	devVerb,
 	serverVerb,
 	agentVerb,
