@@ -55,7 +55,9 @@ func TestDoctorVerdicts(t *testing.T) {
 		{"store old", store("ok", time.Hour), "warn policy store"},
 		{"store with a bad document", store("ok, but Site/x is bad", time.Second), "warn policy store"},
 		{"store gone", store("etcd does not answer", time.Second), "fail policy store"},
-		{"feeds", func(c checkup) { c.quotes(&sluicev1.Status{Quotes: []*sluicev1.Quote{{Feed: "a"}, {Feed: "b", Stale: true}}}) }, "warn feeds"},
+		{"feeds", func(c checkup) {
+			c.quotes(&sluicev1.Status{Quotes: []*sluicev1.Quote{{Feed: "a"}, {Feed: "b", Stale: true}}})
+		}, "warn feeds"},
 		{"nodes", func(c checkup) {
 			c.nodes([]*sluicev1.Node{{Id: "a", State: "ready", Drivers: []*sluicev1.NodeDriver{{Driver: "nvml", State: "absent"}, {Driver: "sim", State: "ok"}}}})
 		}, ""},
