@@ -364,11 +364,17 @@ func (s *Server) round(ctx context.Context, warm *decide.Warm) (*decide.Warm, er
 
 // frozen reports whether a person froze the whole cluster.
 func (s *Server) frozen(v *state.View) bool {
+	_, is := s.freezer(v)
+	return is
+}
+
+// freezer is the document by which a person froze the whole cluster.
+func (s *Server) freezer(v *state.View) (config.Document, bool) {
 	now := s.marketNow(v)
 	for d := range v.Policy.OfKind(config.KindOverride) {
 		if o := d.Override; o.Freeze && o.Scope == nil && o.ActiveAt(now) {
-			return true
+			return d, true
 		}
 	}
-	return false
+	return config.Document{}, false
 }

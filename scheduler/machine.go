@@ -1,13 +1,13 @@
 package scheduler
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
 	"time"
 
+	"github.com/sluice-project/sluice/scheduler/backup"
 	"github.com/sluice-project/sluice/scheduler/history"
 	"github.com/sluice-project/sluice/scheduler/ledger"
 	"github.com/sluice-project/sluice/scheduler/replica"
@@ -134,11 +134,6 @@ func (m *machine) clone() *state.State {
 	return m.state.Clone()
 }
 
-// snapshotHeader is the first line of a snapshot: where the history stood.
-type snapshotHeader struct {
-	History history.Head `json:"history"`
-}
-
 type snapshotWriter struct {
 	history *history.Log
 	head    history.Head
@@ -152,52 +147,39 @@ func (m *machine) Snapshot() (io.WriterTo, error) {
 	return &snapshotWriter{history: m.history, head: m.history.Head(), state: m.state.Clone()}, nil
 }
 
+// capture is Snapshot for a backup, with the index of what it holds.
+func (m *machine) capture() (io.WriterTo, uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped != nil {
+		return nil, 0, m.stopped
+	}
+	s := m.state.Clone()
+	return &snapshotWriter{history: m.history, head: m.history.Head(), state: s}, s.Index, nil
+}
+
 // WriteTo syncs the history first: the Raft log behind the snapshot is cut
 // afterwards, and the history could not be made again.
 func (s *snapshotWriter) WriteTo(w io.Writer) (int64, error) {
 	if err := s.history.Sync(); err != nil {
 		return 0, err
 	}
-	count := &countingWriter{w: w}
-	if err := json.NewEncoder(count).Encode(snapshotHeader{History: s.head}); err != nil {
-		return count.n, err
-	}
-	return count.n, s.state.Save(count)
-}
-
-type countingWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
+	return backup.Body{History: s.head, State: s.state}.WriteTo(w)
 }
 
 // Restore replaces the state. The history up to the snapshot may have to be
 // fetched from another server; Adopt notes what is missing.
 func (m *machine) Restore(r io.Reader) error {
-	in := bufio.NewReader(r)
-	line, err := in.ReadBytes('\n')
-	if err != nil {
-		return fmt.Errorf("reading the head of a snapshot: %w", err)
-	}
-	var head snapshotHeader
-	if err := json.Unmarshal(line, &head); err != nil {
-		return fmt.Errorf("reading the head of a snapshot: %w", err)
-	}
-	s, err := state.Load(in)
+	b, err := backup.ReadBody(r)
 	if err != nil {
 		return err
 	}
-	if err := m.history.Adopt(head.History); err != nil {
+	if err := m.history.Adopt(b.History); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.state, m.view = s, nil
+	m.state, m.view = b.State, nil
 	close(m.changed)
 	m.changed = make(chan struct{})
 	return nil

@@ -84,11 +84,7 @@ func (p *peer) FetchHistory(r *sluicev1.FetchHistoryRequest, stream sluicev1.Pee
 
 // Describe tells what only this server knows.
 func (p *peer) Describe(context.Context, *sluicev1.DescribeRequest) (*sluicev1.DescribeResponse, error) {
-	st := "follower"
-	if p.s.replica.IsLeader() {
-		st = "leader"
-	}
-	return &sluicev1.DescribeResponse{Id: p.s.conf.ID, State: st, Applied: p.s.machine.View().Index, Version: p.s.conf.Version}, nil
+	return p.s.describe(), nil
 }
 
 // peerConns keeps one connection per address.
@@ -246,17 +242,19 @@ func (s *Server) askOne(ctx context.Context, addr string) (leader string, err er
 // history has no gap: also one that was left open when this server last ended.
 func (s *Server) keepHistory(ctx context.Context) error {
 	for {
+		pause := time.Second
 		for {
 			end, complete := s.history.Contiguous()
 			if complete || ctx.Err() != nil {
 				break
 			}
 			if err := s.fetchHistory(ctx, end.Index); err != nil {
-				s.log.Warn("the history is not complete yet", "after", end.Index, "err", err)
+				s.log.Warn("the history is not complete yet", "after", end.Index, "next_try", pause, "err", err)
 				select {
 				case <-ctx.Done():
-				case <-time.After(time.Second):
+				case <-time.After(pause):
 				}
+				pause = min(2*pause, historyRetryMax)
 			}
 		}
 		select {
@@ -266,6 +264,10 @@ func (s *Server) keepHistory(ctx context.Context) error {
 		}
 	}
 }
+
+// historyRetryMax bounds the pause between two tries: in a cluster restored from
+// a backup nobody has what came before, and nobody shall hear of it each second.
+const historyRetryMax = 5 * time.Minute
 
 // fetchHistory asks the other servers in turn; each has what it was there for,
 // and any may lack a part itself.

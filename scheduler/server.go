@@ -327,6 +327,7 @@ func (s *Server) openListeners() error {
 	s.grpc = grpc.NewServer(append(api.ServerOptions(s.guard), grpc.Creds(credentials.NewTLS(identity.ListenTLS(s.cred))))...)
 	sluicev1.RegisterOperatorServer(s.grpc, operator)
 	sluicev1.RegisterAgentServiceServer(s.grpc, &agents{s: s})
+	sluicev1.RegisterClusterServer(s.grpc, &clusterService{s: s})
 	sluicev1.RegisterPeerServer(s.grpc, &peer{s: s})
 	reflection.Register(s.grpc)
 	handler, err := api.NewHandler(api.Options{Operator: operator, Guard: s.guard, Core: (*core)(s), Dist: web.Dist(), Metrics: s.metrics, Log: s.log})

@@ -32,6 +32,7 @@ const (
 	CodeForeign     Code = "FOREIGN"       // a process that is not ours uses the device
 	CodeSilent      Code = "SILENT"        // its node has not been heard
 	CodeLost        Code = "LEASE_LOST"    // the lease ran out unheard
+	CodeFenced      Code = "FENCED"        // a person said that its node is powered off
 	CodeNew         Code = "NEW"           // just joined
 	CodeExit        Code = "EXIT"          // the process ended by itself
 	CodeCancelled   Code = "CANCELLED"     // a person cancelled
@@ -142,6 +143,7 @@ var sentences = map[Code]string{
 	CodeForeign:     "a process that is not ours uses it",
 	CodeSilent:      "its node has not been heard",
 	CodeLost:        "its lease ran out unheard",
+	CodeFenced:      "a person said that its node is powered off",
 	CodeNew:         "has just joined",
 	CodeExit:        "the process ended by itself",
 	CodeCancelled:   "a person cancelled it",

@@ -107,10 +107,29 @@ func call[Q, R any](ctx context.Context, c *client, method func(sluicev1.Operato
 	return resp, err
 }
 
-// do runs f against each server until one answers with anything but "cannot be
+// callCluster is call for what is asked of the servers themselves.
+func callCluster[Q, R any](ctx context.Context, c *client, method func(sluicev1.ClusterClient, context.Context, Q, ...grpc.CallOption) (R, error), req Q) (R, error) {
+	var resp R
+	limited, cancel := context.WithTimeout(ctx, c.target.timeout)
+	defer cancel()
+	err := c.each(limited, func(ctx context.Context, conn *grpc.ClientConn) error {
+		var err error
+		resp, err = method(sluicev1.NewClusterClient(conn), ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.OperatorClient) error) error {
+	return c.each(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return f(ctx, sluicev1.NewOperatorClient(conn))
+	})
+}
+
+// each runs f against each server until one answers with anything but "cannot be
 // reached" or "not the leader". Where servers answer but none leads, it goes
 // round again until --timeout has passed.
-func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.OperatorClient) error) error {
+func (c *client) each(ctx context.Context, f func(context.Context, *grpc.ClientConn) error) error {
 	giveUp := time.Now().Add(c.target.timeout)
 	var told bool
 	var lastRound error // that servers answered and none led says more than "too late"
@@ -120,7 +139,7 @@ func (c *client) do(ctx context.Context, f func(context.Context, sluicev1.Operat
 		for i, conn := range c.conns {
 			err := error(workload.Errorf(workload.Unavailable, "no connection in time"))
 			if c.await(ctx, conn) {
-				err = f(ctx, sluicev1.NewOperatorClient(conn))
+				err = f(ctx, conn)
 			}
 			if err == nil {
 				return nil

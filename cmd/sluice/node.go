@@ -37,7 +37,7 @@ func nodeVerb(a *app) *cobra.Command {
 		Args:  arguments("NODE"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return a.nodeShow(cmd.Context(), args[0]) },
 	}
-	return a.operator(noun("node", "See nodes", ls, show))
+	return a.operator(noun("node", "See nodes, and declare one powered off", ls, show, nodeFenceVerb(a)))
 }
 
 func nodeList(a *app) list[*sluicev1.Node] {

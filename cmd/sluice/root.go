@@ -28,6 +28,8 @@ var verbs = []func(*app) *cobra.Command{
 	policyVerb,
 	ledgerVerb,
 	tokenVerb,
+	clusterVerb,
+	doctorVerb,
 	devVerb,
 	serverVerb,
 	agentVerb,

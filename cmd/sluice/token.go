@@ -20,6 +20,9 @@ func tokenVerb(a *app) *cobra.Command {
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := &sluicev1.IssueTokenRequest{Kind: args[0], Roles: roles, LifeMs: life.Milliseconds()}
+			if req.Kind == "person" && !cmd.Flags().Changed("life") {
+				req.LifeMs = 0 // people's tokens do not expire
+			}
 			if len(args) > 1 {
 				req.Name = args[1]
 			}

@@ -71,7 +71,7 @@ func useColour(use string) colour {
 		return cyan
 	case "draining", "probation", "queued", "waiting", "held", "unknown":
 		return yellow
-	case "quarantined", "offline", "lost", "failed", "unreachable":
+	case "quarantined", "offline", "lost", "failed", "unreachable", "fenced", "stopped":
 		return red
 	case "parked", "cancelled":
 		return dim

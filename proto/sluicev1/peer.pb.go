@@ -346,13 +346,21 @@ func (*DescribeRequest) Descriptor() ([]byte, []int) {
 }
 
 type DescribeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	Applied       uint64                 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
-	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	State              string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Applied            uint64                 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
+	Version            string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Term               uint64                 `protobuf:"varint,5,opt,name=term,proto3" json:"term,omitempty"`
+	LastIndex          uint64                 `protobuf:"varint,6,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
+	CommitIndex        uint64                 `protobuf:"varint,7,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
+	WallMs             int64                  `protobuf:"varint,8,opt,name=wall_ms,json=wallMs,proto3" json:"wall_ms,omitempty"`
+	CertificateUntilMs int64                  `protobuf:"varint,9,opt,name=certificate_until_ms,json=certificateUntilMs,proto3" json:"certificate_until_ms,omitempty"`
+	DiskFree           int64                  `protobuf:"varint,10,opt,name=disk_free,json=diskFree,proto3" json:"disk_free,omitempty"` // bytes; -1 unknown
+	DiskSize           int64                  `protobuf:"varint,11,opt,name=disk_size,json=diskSize,proto3" json:"disk_size,omitempty"` // bytes; -1 unknown
+	HistoryComplete    bool                   `protobuf:"varint,12,opt,name=history_complete,json=historyComplete,proto3" json:"history_complete,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *DescribeResponse) Reset() {
@@ -413,6 +421,62 @@ func (x *DescribeResponse) GetVersion() string {
 	return ""
 }
 
+func (x *DescribeResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetLastIndex() uint64 {
+	if x != nil {
+		return x.LastIndex
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetCommitIndex() uint64 {
+	if x != nil {
+		return x.CommitIndex
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetWallMs() int64 {
+	if x != nil {
+		return x.WallMs
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetCertificateUntilMs() int64 {
+	if x != nil {
+		return x.CertificateUntilMs
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetDiskFree() int64 {
+	if x != nil {
+		return x.DiskFree
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetDiskSize() int64 {
+	if x != nil {
+		return x.DiskSize
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetHistoryComplete() bool {
+	if x != nil {
+		return x.HistoryComplete
+	}
+	return false
+}
+
 var File_sluice_v1_peer_proto protoreflect.FileDescriptor
 
 const file_sluice_v1_peer_proto_rawDesc = "" +
@@ -433,12 +497,22 @@ const file_sluice_v1_peer_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\"$\n" +
 	"\fHistoryChunk\x12\x14\n" +
 	"\x05lines\x18\x01 \x01(\fR\x05lines\"\x11\n" +
-	"\x0fDescribeRequest\"l\n" +
+	"\x0fDescribeRequest\"\xf2\x02\n" +
 	"\x10DescribeResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\tR\aversion2\x91\x02\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x12\n" +
+	"\x04term\x18\x05 \x01(\x04R\x04term\x12\x1d\n" +
+	"\n" +
+	"last_index\x18\x06 \x01(\x04R\tlastIndex\x12!\n" +
+	"\fcommit_index\x18\a \x01(\x04R\vcommitIndex\x12\x17\n" +
+	"\awall_ms\x18\b \x01(\x03R\x06wallMs\x120\n" +
+	"\x14certificate_until_ms\x18\t \x01(\x03R\x12certificateUntilMs\x12\x1b\n" +
+	"\tdisk_free\x18\n" +
+	" \x01(\x03R\bdiskFree\x12\x1b\n" +
+	"\tdisk_size\x18\v \x01(\x03R\bdiskSize\x12)\n" +
+	"\x10history_complete\x18\f \x01(\bR\x0fhistoryComplete2\x91\x02\n" +
 	"\x04Peer\x12@\n" +
 	"\aPropose\x12\x19.sluice.v1.ProposeRequest\x1a\x1a.sluice.v1.ProposeResponse\x127\n" +
 	"\x04Join\x12\x16.sluice.v1.JoinRequest\x1a\x17.sluice.v1.JoinResponse\x12I\n" +

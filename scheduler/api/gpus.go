@@ -134,22 +134,13 @@ func count(c *sluicev1.DeviceCounts, d state.Device) {
 	}
 }
 
-// nodeState is ready or unknown. That a node is lost nobody can know here: what
-// ran there is over when its leases are, and its devices say so themselves.
-func nodeState(n state.Node) string {
-	if n.Silent {
-		return "unknown"
-	}
-	return "ready"
-}
-
 func (o *operator) ListNodes(context.Context, *sluicev1.ListNodesRequest) (*sluicev1.ListNodesResponse, error) {
 	v := o.core.View()
 	f := o.fleet(v)
 	m := &sluicev1.ListNodesResponse{}
 	for _, id := range v.NodeIDs() {
 		n := v.Nodes[id]
-		node := &sluicev1.Node{Id: string(id), Site: string(n.Site), Hall: string(n.Hall), Rack: string(n.Rack), State: nodeState(n), Sim: n.Sim,
+		node := &sluicev1.Node{Id: string(id), Site: string(n.Site), Hall: string(n.Hall), Rack: string(n.Rack), State: n.State(), Sim: n.Sim,
 			Version: n.Version, Address: n.Address, Devices: &sluicev1.DeviceCounts{}}
 		if at, ok := o.core.LastSeen(id); ok {
 			node.LastSeenMs = at.UnixMilli()

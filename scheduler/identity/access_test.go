@@ -25,7 +25,7 @@ import (
 // everyMethod reads the methods from the contract itself.
 func everyMethod() []string {
 	var out []string
-	for _, file := range []protoreflect.FileDescriptor{sluicev1.File_sluice_v1_agent_proto, sluicev1.File_sluice_v1_operator_proto, sluicev1.File_sluice_v1_peer_proto} {
+	for _, file := range []protoreflect.FileDescriptor{sluicev1.File_sluice_v1_agent_proto, sluicev1.File_sluice_v1_cluster_proto, sluicev1.File_sluice_v1_operator_proto, sluicev1.File_sluice_v1_peer_proto} {
 		for i := range file.Services().Len() {
 			s := file.Services().Get(i)
 			for j := range s.Methods().Len() {
@@ -66,7 +66,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		"AgentService/Session": "agent",
 		"Peer/Propose":         "server", "Peer/Join": "server", "Peer/FetchHistory": "server", "Peer/Describe": "server",
 		"Operator/IssueToken": "admin",
-		"Operator/SubmitJob":  submit, "Operator/CancelJob": submit, "Operator/ApplyPolicy": apply,
+		"Cluster/GetMembers":  "admin", "Cluster/TransferLeadership": "admin", "Cluster/RemoveServer": "admin", "Cluster/SaveSnapshot": "admin", "Cluster/FenceNode": "admin",
+		"Operator/SubmitJob": submit, "Operator/CancelJob": submit, "Operator/ApplyPolicy": apply,
 	}
 	callers := map[string]Caller{"nobody": {}}
 	for _, r := range append(PeopleRoles(), Agent, Server, PlanSigner) {

@@ -33,6 +33,12 @@ var Methods = map[string]Rule{
 	"/sluice.v1.Peer/FetchHistory": servers,
 	"/sluice.v1.Peer/Describe":     servers,
 
+	"/sluice.v1.Cluster/GetMembers":         {Admin},
+	"/sluice.v1.Cluster/TransferLeadership": {Admin},
+	"/sluice.v1.Cluster/RemoveServer":       {Admin},
+	"/sluice.v1.Cluster/SaveSnapshot":       {Admin},
+	"/sluice.v1.Cluster/FenceNode":          {Admin},
+
 	"/sluice.v1.Operator/GetStatus":    readers,
 	"/sluice.v1.Operator/ListNodes":    readers,
 	"/sluice.v1.Operator/ListGpus":     readers,

@@ -9,6 +9,10 @@ import (
 	"github.com/sluice-project/sluice/workload"
 )
 
+// errChanging: a second change made before the first is committed would be
+// judged by a group that may never come to be.
+var errChanging = workload.Errorf(workload.Conflict, "another change of the group's members is under way").Hint("wait until it is done")
+
 // AddVoter takes a server into the group; this one must lead, and the new one
 // must already listen, or a group of one would wait for it. A member that asks
 // again with its old address is welcome and nothing changes; one that has moved
@@ -27,6 +31,10 @@ func (r *Replica) AddVoter(ctx context.Context, id, address string) error {
 				Hint("remove %s first if it is gone for good", s.ID)
 		}
 	}
+	if !r.changing.TryLock() {
+		return errChanging
+	}
+	defer r.changing.Unlock()
 	return r.mapError(r.wait(ctx, r.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(address), 0, r.conf.WriteDeadline)))
 }
 
@@ -52,6 +60,10 @@ func (r *Replica) Remove(ctx context.Context, id string) error {
 	if others == 0 {
 		return workload.Errorf(workload.Conflict, "server %s is the last voter and cannot be removed", id)
 	}
+	if !r.changing.TryLock() {
+		return errChanging
+	}
+	defer r.changing.Unlock()
 	return r.mapError(r.wait(ctx, r.raft.RemoveServer(raft.ServerID(id), 0, r.conf.WriteDeadline)))
 }
 

@@ -32,6 +32,8 @@ type Replica struct {
 	done   sync.WaitGroup
 	close  error
 
+	changing sync.Mutex // held while the members change
+
 	mu      sync.Mutex
 	leader  Server // as last heard; the zero value when there is none
 	last    Server // the last one there was

@@ -222,6 +222,8 @@ func describe(c state.Command, r state.Result) string {
 		what = fmt.Sprint("silent ", c.Silent.Nodes)
 	case c.Lost != nil:
 		what = fmt.Sprintf("lost %d.%d", c.Lost.Job, c.Lost.Attempt)
+	case c.Fence != nil:
+		what = fmt.Sprintf("fence %s, boot %s", c.Fence.Node, c.Fence.Boot)
 	case c.Submit != nil:
 		what = fmt.Sprintf("submit %s, %d GPUs: job %d", c.Submit.Spec.Name, c.Submit.Spec.Gang.GPUs, r.Job)
 	case c.Cancel != nil:

@@ -59,6 +59,9 @@ func (w *world) fault() {
 		w.cover["fault: power lost"]++
 		n.crash()
 		w.lasting(10*time.Second, time.Minute, n.powerUp)
+		if w.chance(60) {
+			w.after(w.between(5*time.Second, 40*time.Second), n.fence)
+		}
 	case 7, 8:
 		w.cover["fault: network cut"]++
 		n.cut = true
@@ -89,6 +92,25 @@ func (w *world) fault() {
 		w.health(n, workload.Failing)
 		w.lasting(5*time.Second, time.Minute, func() { w.health(n, workload.Healthy) })
 	}
+}
+
+// fence is a person who stands before the machine, sees that it is off and says
+// so, naming the boot that the cluster knows. The word may be committed late,
+// when the machine runs again. It is never given about a machine that is on.
+func (n *node) fence() {
+	w := n.w
+	boot := w.state.Nodes[n.id].Boot
+	if !n.off || w.leader == nil || boot == "" {
+		return
+	}
+	w.propose(w.leader, state.Command{Actor: "ann", Fence: &state.NodeFenced{Node: n.id, Boot: boot}}, func(_ state.Result, err error) {
+		switch {
+		case err == nil:
+			w.cover["fault: fenced while off"]++
+		case err != errUnknown:
+			w.cover["fence refused"]++
+		}
+	})
 }
 
 // health changes the health of a node's first device, as its driver reports it.

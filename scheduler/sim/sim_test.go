@@ -19,7 +19,7 @@ var (
 // that met no fault proves nothing.
 var needed = []string{
 	"fault: leadership moves", "fault: leader dies", "fault: quorum lost", "fault: agent killed", "fault: agent stopped", "fault: power lost",
-	"fault: network cut", "fault: stream cut", "fault: stream stalls", "fault: disk full", "fault: device fails",
+	"fault: network cut", "fault: stream cut", "fault: stream stalls", "fault: disk full", "fault: device fails", "fault: fenced while off", "fence refused",
 	"leader elected", "deposed leader goes on", "plan of a deposed leader", "committed but unknown", "asked again", "repeat answered",
 	"node silent", "attempt lost by lease", "ended by lease", "adopted", "miner kept", "save refused", "journal renumbered", "second agent refused",
 	"plan parts refused", "preemptions", "cancels", "job succeeded", "job failed", "job cancelled", "snapshot restored", "accounts checked", "checked in a ban",

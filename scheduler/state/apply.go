@@ -96,6 +96,8 @@ func (s *State) dispatch(c Command) Result {
 		return s.applySilent(*c.Silent)
 	case c.Lost != nil:
 		return s.applyLost(*c.Lost)
+	case c.Fence != nil:
+		return s.applyFence(*c.Fence, c.Actor)
 	case c.Events != nil:
 		return s.applyEvents(*c.Events)
 	case c.Submit != nil:

@@ -150,6 +150,8 @@ func (s *State) endedOn(id workload.JobID, number int, node workload.NodeID, e e
 func (s *State) advanceEnd(id workload.JobID, a Attempt, node workload.NodeID, e ending) {
 	why := workload.Why(workload.CodeExit, workload.Count("exit code", int64(a.Code)))
 	switch {
+	case e.lost && e.cause == causeFence:
+		why = workload.Why(workload.CodeFenced, workload.Name("node", string(node)))
 	case e.lost:
 		why = workload.Why(workload.CodeLost, workload.Name("cause", e.cause), workload.Name("node", string(node)))
 	case e.code != 0:
@@ -169,7 +171,7 @@ func (s *State) advanceEnd(id workload.JobID, a Attempt, node workload.NodeID, e
 		}
 	case a.Preempted:
 		s.finish(id, workload.Preempted, why)
-	case why.Code == workload.CodeLost:
+	case why.Code == workload.CodeLost || why.Code == workload.CodeFenced:
 		s.finish(id, workload.Lost, why)
 	default:
 		s.finish(id, workload.Exited, why)

@@ -17,6 +17,9 @@ func (s *State) applyNode(c NodeRegistered) Result {
 	rebooted := known && old.Boot != c.Boot
 	node := Node{ID: c.Node, Site: c.Site, Hall: c.Hall, Rack: c.Rack, Boot: c.Boot, Instance: c.Instance,
 		Version: c.Version, Address: c.Address, Sim: c.Sim, LastSeq: old.LastSeq, Devices: slices.Clone(old.Devices), Drivers: c.Drivers, Touched: s.Index}
+	if old.fencedNow() && !rebooted {
+		node.Fenced, node.FencedBy = old.Fenced, old.FencedBy
+	}
 
 	running := map[workload.DeviceID]Running{}
 	for _, r := range c.Running {
@@ -40,6 +43,8 @@ func (s *State) applyNode(c NodeRegistered) Result {
 		r, runs := running[desc.ID]
 		d.Busy, d.Pid = runs, 0
 		switch {
+		case node.fencedNow():
+			d.Use = workload.Use{Kind: workload.Unknown}
 		case runs && r.Epoch == d.Epoch && s.mayRun(d):
 			d.Use, d.Pid = d.Assigned, r.Pid
 		case runs || d.Assigned.Kind != workload.Parked:

@@ -43,6 +43,7 @@ type Command struct {
 	Devices *DevicesChanged    `json:"devices,omitempty"`
 	Silent  *NodesSilent       `json:"silent,omitempty"`
 	Lost    *AttemptLost       `json:"lost,omitempty"`
+	Fence   *NodeFenced        `json:"fence,omitempty"`
 	Events  *WorkloadsReported `json:"events,omitempty"`
 	Submit  *JobSubmitted      `json:"submit,omitempty"`
 	Cancel  *JobCancelled      `json:"cancel,omitempty"`
@@ -117,6 +118,14 @@ type NodesSilent struct {
 type AttemptLost struct {
 	Job     workload.JobID `json:"job"`
 	Attempt int            `json:"attempt"`
+}
+
+// NodeFenced is a person's word that a node's boot is over: the machine is
+// powered off. The boot is named, because a word about one that has ended stays
+// true however late it is committed, while "the node is off" may not.
+type NodeFenced struct {
+	Node workload.NodeID `json:"node"`
+	Boot workload.BootID `json:"boot"`
 }
 
 // WorkloadsReported carries events of one node in the order of its journal.
@@ -264,7 +273,7 @@ func strictPolicy(data []byte, c Command) error {
 // bodies counts the bodies of a command; there must be one.
 func (c Command) bodies() int {
 	n := 0
-	for _, set := range []bool{c.Policy != nil, c.Quotes != nil, c.Node != nil, c.Devices != nil, c.Silent != nil, c.Lost != nil,
+	for _, set := range []bool{c.Policy != nil, c.Quotes != nil, c.Node != nil, c.Devices != nil, c.Silent != nil, c.Lost != nil, c.Fence != nil,
 		c.Events != nil, c.Submit != nil, c.Cancel != nil, c.Plan != nil, c.Server != nil, c.Token != nil, c.Consume != nil, c.Bearer != nil, c.Summed != nil} {
 		if set {
 			n++

@@ -292,6 +292,13 @@ func invariants(s *State) error {
 			}
 		}
 	}
+	for _, n := range s.Nodes {
+		for _, dev := range n.Devices {
+			if d := s.Devices[dev]; n.fencedNow() && (d.Usable() || d.Assigned.Kind == workload.Training) {
+				return fmt.Errorf("I1: %s of the fenced node %s is %s and ordered to %s", dev, n.ID, d.Use, d.Assigned)
+			}
+		}
+	}
 	if listed != len(s.Devices) {
 		return fmt.Errorf("I8: the nodes list %d devices, there are %d", listed, len(s.Devices))
 	}

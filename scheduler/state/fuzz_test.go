@@ -74,6 +74,7 @@ func FuzzApply(f *testing.F) {
 	seed(Command{Plan: &Plan{Stops: []Stop{{Group: 1, Job: 1, Attempt: 1}}, Moves: []Move{c.mine("n2/0")}, Waits: []Wait{{Job: 2}}, Reasons: []DeviceReason{{Device: "n1/0"}}}})
 	seed(Command{Quotes: &QuotesObserved{Energy: energy(-5)}})
 	seed(Command{Silent: &NodesSilent{Nodes: []workload.NodeID{"n1"}}})
+	seed(Command{Fence: &NodeFenced{Node: "n1", Boot: "boot-1"}})
 	seed(Command{Lost: &AttemptLost{Job: 1, Attempt: 1}})
 	seed(Command{Cancel: &JobCancelled{Job: 1}})
 	seed(Command{Devices: &DevicesChanged{Node: "n1", Devices: []workload.Device{gpu("n1", 0)}}})

@@ -71,6 +71,9 @@ func (m *machine) command() Command {
 		c.Node = m.registration()
 	case k < 10:
 		c.Silent = &NodesSilent{Nodes: []workload.NodeID{m.node(), "ghost"}}
+	case k < 11:
+		id := m.node()
+		c.Fence = &NodeFenced{Node: id, Boot: oneOf(m, []workload.BootID{m.s.Nodes[id].Boot, m.s.Nodes[id].Boot, "0"})}
 	case k < 16:
 		c.Lost = &AttemptLost{Job: m.job(), Attempt: m.n(0, 4)}
 	case k < 30:
@@ -99,7 +102,7 @@ func (m *machine) command() Command {
 
 func (m *machine) registration() *NodeRegistered {
 	id := m.node()
-	if m.chance(25) {
+	if m.chance(25) || m.s.Nodes[id].fencedNow() && m.chance(75) {
 		m.boots++
 	}
 	reg := registration(string(id), min(3, m.n(1, 9)))

@@ -58,7 +58,11 @@ type Node struct {
 	Address  string            `json:"address"`
 	Sim      bool              `json:"sim,omitempty"`
 	Silent   bool              `json:"silent,omitempty"` // not heard: its devices are unknown
-	LastSeq  uint64            `json:"last_seq"`         // newest journal event taken
+	// Fenced is the boot that a person declared over, FencedBy who did. While it
+	// is still the node's own, nothing that the node says makes its devices known.
+	Fenced   workload.BootID `json:"fenced,omitempty"`
+	FencedBy string          `json:"fenced_by,omitempty"`
+	LastSeq  uint64          `json:"last_seq"` // newest journal event taken
 	// Devices lists the node's devices in order of slot, absent ones too.
 	Devices []workload.DeviceID `json:"devices"`
 	// Drivers is how the node's drivers fare, by the node's own account.
