@@ -251,7 +251,7 @@ func (m *machine) after() {
 func TestStateMachine(t *testing.T) {
 	plain := t
 	reached := map[string]int{}
-	rapid.Check(t, func(t *rapid.T) {
+	property := func(t *rapid.T) {
 		m := &machine{s: New(), t: t, seq: map[workload.NodeID]uint64{}, at: epochOfTests, reached: reached,
 			epochs: map[workload.DeviceID]workload.Epoch{}, phases: map[workload.JobID]workload.Phase{}}
 		twin, index := New(), uint64(0)
@@ -336,19 +336,28 @@ func TestStateMachine(t *testing.T) {
 		if !bytes.Equal(a.Bytes(), b.Bytes()) {
 			t.Fatalf("I5: two servers differ:\n%s\n%s", a.Bytes(), b.Bytes())
 		}
-	})
-	if t.Failed() {
-		return
 	}
-	for _, what := range []string{"use parked", "use mining", "use training", "use draining", "use offline", "use unknown", "repeat",
-		"job waiting", "job queued", "job active", "job succeeded", "job failed", "job cancelled",
-		"attempt reserved", "attempt starting", "attempt running", "attempt stopping", "attempt exited", "attempt preempted", "attempt lost",
-		"refused was given to something else meanwhile", "refused another part of its group no longer applies"} {
-		if reached[what] == 0 {
-			t.Errorf("the machine never reached %q", what)
+	// What a round of draws reaches is luck; all of it is reached in a few.
+	var missing []string
+	for range 10 {
+		if rapid.Check(t, property); t.Failed() {
+			return
+		}
+		if missing = unreached(reached); len(missing) == 0 {
+			t.Logf("%v", reached)
+			return
 		}
 	}
-	t.Logf("%v", reached)
+	t.Errorf("the machine never reached %q", missing)
+}
+
+// unreached lists what the machine is meant to reach and has not.
+func unreached(reached map[string]int) []string {
+	return slices.DeleteFunc([]string{"use parked", "use mining", "use training", "use draining", "use offline", "use unknown", "repeat",
+		"job waiting", "job queued", "job active", "job succeeded", "job failed", "job cancelled",
+		"attempt reserved", "attempt starting", "attempt running", "attempt stopping", "attempt exited", "attempt preempted", "attempt lost",
+		"refused was given to something else meanwhile", "refused another part of its group no longer applies"},
+		func(what string) bool { return reached[what] > 0 })
 }
 
 func asText(t *rapid.T, v any) string {
