@@ -187,9 +187,8 @@ func (s *Server) openIdentity() error {
 		return err
 	}
 	s.ca, s.trust = ca, ca.Trust
-	home := filepath.Join(s.conf.Dir, "identity")
-	s.cred, err = identity.LoadCredential(home)
-	if err != nil || now.After(identity.RenewAfter(s.cred.Leaf())) {
+	s.cred, err = identity.LoadCredential(s.identityDir())
+	if err != nil {
 		req, err := identity.NewRequest()
 		if err != nil {
 			return err
@@ -201,12 +200,54 @@ func (s *Server) openIdentity() error {
 		if s.cred, err = req.Accept(s.trust, der); err != nil {
 			return err
 		}
-		if err := s.cred.Save(home); err != nil {
+		if err := s.cred.Save(s.identityDir()); err != nil {
+			return err
+		}
+	} else if now.After(identity.RenewAfter(s.cred.Leaf())) {
+		if err := s.renewCertificate(now); err != nil {
 			return err
 		}
 	}
 	s.planKey, err = ca.PlanKey(now)
 	return err
+}
+
+func (s *Server) identityDir() string { return filepath.Join(s.conf.Dir, "identity") }
+
+// renewCertificate replaces this server's certificate, with a new key, for every
+// connection from now on.
+func (s *Server) renewCertificate(now time.Time) error {
+	req, err := identity.NewRequest()
+	if err != nil {
+		return err
+	}
+	der, err := s.ca.Issue(req.CSR, identity.Server, s.conf.ID, s.hosts(), now)
+	if err != nil {
+		return err
+	}
+	if err := s.cred.Renew(req, der); err != nil {
+		return err
+	}
+	return s.cred.Save(s.identityDir())
+}
+
+// keepCertificate renews it in good time for as long as the server runs.
+func (s *Server) keepCertificate(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(max(time.Until(identity.RenewAfter(s.cred.Leaf())), time.Minute)):
+		}
+		if !time.Now().After(identity.RenewAfter(s.cred.Leaf())) {
+			continue // the clock was set back
+		}
+		if err := s.renewCertificate(time.Now()); err != nil {
+			s.log.Error("this server's certificate was not renewed; trying again", "valid until", s.cred.Leaf().NotAfter, "err", err)
+			continue
+		}
+		s.log.Info("certificate renewed", "valid until", s.cred.Leaf().NotAfter)
+	}
 }
 
 // hosts are the names that this server's certificate is good for.
@@ -363,6 +404,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.enter(ctx) })
 	g.Go(func() error { return s.keepHistory(ctx) })
 	g.Go(func() error { return s.compareStates(ctx) })
+	g.Go(func() error { return s.keepCertificate(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.grpc.Stop()
