@@ -84,51 +84,11 @@ func (in *instance) bound(d *Duals, short []int64) int64 {
 			total.add(rc.times(in.limit[k]))
 		}
 	}
+	k := in.priceKinds(d, power, moves)
 	for j := range p.Jobs {
-		total.add(in.jobBound(d, j, power, moves))
+		total.add(k.jobBound(j))
 	}
 	return total.divCeil(dualUnit)
-}
-
-func (in *instance) jobBound(d *Duals, j int, power []int64, moves int64) int128 {
-	p := in.p
-	var best int128
-	best.addMul(in.out[j], dualUnit)
-	lo, hi := in.offLo[j], in.offLo[j+1]
-	if in.must[j] {
-		lo, hi = p.Jobs[j].Current, p.Jobs[j].Current+1
-	}
-	var perDevice int64
-	for _, r := range in.tenRow[p.Jobs[j].Tenant] {
-		perDevice += d.Row[r]
-	}
-	for f := lo; f < hi; f++ {
-		if !in.usable[f] {
-			continue
-		}
-		o := &p.Offers[f]
-		var price int128
-		price.addMul(-d.Class[o.Class]-perDevice, dualUnit)
-		if p.Jobs[j].Current != f {
-			price.addMul(-moves, dualUnit)
-		}
-		var rc int128
-		rc.addMul(in.value[f], dualUnit)
-		rc.add(price.times(o.Width))
-		rc.addMul(-power[o.Class], in.offW[f])
-		for _, u := range in.onPlaces[f] {
-			var t int128
-			t.addMul(-d.Place[u.row], dualUnit)
-			rc.add(t.times(u.n))
-		}
-		for _, r := range in.scope[o.Class] {
-			rc.addMul(d.Row[r], in.offerRow(r, f))
-		}
-		if in.must[j] || best.less(rc) {
-			best = rc
-		}
-	}
-	return best
 }
 
 // zonePrices sums, per class, the prices of the caps above it, in fine units

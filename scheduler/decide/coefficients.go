@@ -7,32 +7,37 @@ import "math/bits"
 // parking a device is worth 0, base holds what the idle draw of the whole fleet
 // costs. Only Solve and its helpers use it; Verify has its own arithmetic.
 type instance struct {
-	p        *Problem
-	base     int64
-	keep     []int64 // per cell: value of a device that stays
-	enter    []int64 // per cell: value of a device that comes
-	cellW    []int64 // per cell: watts above idle
-	lock     []int64 // per cell: least count
-	limit    []int64 // per cell: most devices (0 when banned)
-	value    []int64 // per offer: value with the one-off cost of changing to it
-	offW     []int64 // per offer: watts above idle
-	usable   []bool  // per offer: could run if everything else were parked
-	out      []int64 // per job: value of not running
-	must     []bool  // per job: has to stay on its current offer
-	capZ     []int64 // per zone: watts above idle that its cap allows; -1: no cap
-	above    [][]int // per class: zones with a cap on the way to the root
-	cellLo   []int   // per class, one more entry: first cell
-	offLo    []int   // per job, one more entry: first offer
-	tenRow   [][]int // per tenant: its rows
-	rows     []row   // compiled soft rows, in order of Problem.Rows (hard ones have soft unset)
-	scope    [][]int // per class: AI share rows that see it
-	coins    []int   // coin rows
-	tiers    []int   // distinct tiers of soft rows, ascending
-	gangs    []bool  // per class: needs the packing check
-	places   []placeRow
-	onPlaces [][]placeUse // per offer
-	total    int64        // devices
-	idle     []int64      // per zone with its subtree, watts
+	p       *Problem
+	base    int64
+	keep    []int64 // per cell: value of a device that stays
+	enter   []int64 // per cell: value of a device that comes
+	cellW   []int64 // per cell: watts above idle
+	lock    []int64 // per cell: least count
+	limit   []int64 // per cell: most devices (0 when banned)
+	value   []int64 // per offer: value with the one-off cost of changing to it
+	offW    []int64 // per offer: watts above idle
+	usable  []bool  // per offer: could run if everything else were parked
+	out     []int64 // per job: value of not running
+	must    []bool  // per job: has to stay on its current offer
+	capZ    []int64 // per zone: watts above idle that its cap allows; -1: no cap
+	above   [][]int // per class: zones with a cap on the way to the root
+	cellLo  []int   // per class, one more entry: first cell
+	offLo   []int   // per job, one more entry: first offer
+	tenRow  [][]int // per tenant: its rows
+	rows    []row   // compiled soft rows, in order of Problem.Rows (hard ones have soft unset)
+	scope   [][]int // per class: AI share rows that see it
+	coins   []int   // coin rows
+	tiers   []int   // distinct tiers of soft rows, ascending
+	gangs   []bool  // per class: needs the packing check
+	shelves []shelf // per class, once asked for
+	left    shelf   // work space of room
+	fresh   []int
+	places  []placeRow
+	kind    []int32 // per offer: position in kinds
+	kinds   []kind  // what offers of one class, width and spread share
+	mostRow []int64 // see mostFor; nil until asked for
+	total   int64   // devices
+	idle    []int64 // per zone with its subtree, watts
 }
 
 // row is a soft row in the form: c + sum of coefficients >= 0.
@@ -63,7 +68,7 @@ func compile(p *Problem) *instance {
 	in := &instance{p: p}
 	in.compileTree()
 	in.compileCells()
-	in.compileJobs()
+	in.compileOffers()
 	in.compileRows()
 	in.settle()
 	in.compilePlaces()
@@ -121,79 +126,6 @@ func (in *instance) compileCells() {
 	for c := range p.Classes {
 		in.cellLo[c+1] += in.cellLo[c]
 	}
-}
-
-func (in *instance) compileJobs() {
-	p := in.p
-	in.value, in.offW = make([]int64, len(p.Offers)), make([]int64, len(p.Offers))
-	in.usable = make([]bool, len(p.Offers))
-	in.out, in.must = make([]int64, len(p.Jobs)), make([]bool, len(p.Jobs))
-	in.offLo = make([]int, len(p.Jobs)+1)
-	in.gangs = make([]bool, len(p.Classes))
-	in.tenRow = make([][]int, p.Tenants)
-	for r, row := range p.Rows {
-		if row.Kind == RowTenant {
-			in.tenRow[row.Tenant] = append(in.tenRow[row.Tenant], r)
-		}
-	}
-	for f, o := range p.Offers {
-		j, c := p.Jobs[o.Job], p.Classes[o.Class]
-		in.offW[f] = o.WattsMeter - o.Width*c.IdleWatts
-		in.value[f] = o.NetMicroPerHour*1000 - in.offW[f]*p.Zones[c.Zone].EnergyMicroPerKWh
-		if j.Current >= 0 && j.Current != f {
-			cost := j.MigrateMicro
-			if p.Offers[j.Current].Class == o.Class {
-				cost = j.ResizeMicro
-			}
-			in.value[f] -= spread(cost, p.Policy.HorizonMinutes)
-		}
-		in.usable[f] = in.fitsAlone(f)
-		if len(c.Nodes) > 0 && in.usable[f] && (o.PerNode > 0 || len(j.On) > 0) {
-			in.gangs[o.Class] = true
-		}
-		in.offLo[o.Job+1]++
-	}
-	for j := range p.Jobs {
-		in.offLo[j+1] += in.offLo[j]
-		if cur := p.Jobs[j].Current; cur >= 0 {
-			in.out[j] = -spread(p.Jobs[j].KillMicro, p.Policy.HorizonMinutes)
-			in.must[j] = (p.Jobs[j].Pinned || p.Jobs[j].Protected) && in.usable[cur]
-		}
-	}
-}
-
-// fitsAlone drops offers that no plan can hold; it also tightens the bound.
-func (in *instance) fitsAlone(f int) bool {
-	p := in.p
-	o := p.Offers[f]
-	if !p.Classes[o.Class].Trainable || o.Width > p.Classes[o.Class].Devices {
-		return false
-	}
-	for _, z := range in.above[o.Class] {
-		if in.offW[f] > in.capZ[z] {
-			return false
-		}
-	}
-	for _, r := range in.tenRow[p.Jobs[o.Job].Tenant] {
-		if o.Width > p.Rows[r].Limit {
-			return false
-		}
-	}
-	if j := &p.Jobs[o.Job]; j.Current == f && len(j.On) > 0 {
-		return in.packs(o.Class, []int{f})
-	}
-	if o.PerNode == 0 || len(p.Classes[o.Class].Nodes) == 0 {
-		return true
-	}
-	need := o.Width / o.PerNode
-	for _, n := range p.Classes[o.Class].Nodes {
-		if n.Free >= o.PerNode {
-			if need--; need == 0 {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (in *instance) compileRows() {

@@ -9,7 +9,7 @@ import (
 // those it splits by their share, then the rest by surplus at its prices.
 func (x *relaxation) order(lead float64) []candidate {
 	g := x.g
-	copy(g.chosen, x.share)
+	x.mark()
 	list := g.candidates(lead)
 	class := make([]int, len(x.in.p.Jobs))
 	share := make([]float64, len(x.in.p.Jobs))
@@ -32,6 +32,14 @@ func (x *relaxation) order(lead float64) []candidate {
 		return cmp.Or(cmp.Compare(class[b.job], class[a.job]), cmp.Compare(share[b.job], share[a.job]))
 	})
 	return list
+}
+
+// mark tells the pricer which offers the relaxation runs, in full or in part.
+func (x *relaxation) mark() {
+	clear(x.g.chosen)
+	for _, f := range x.work {
+		x.g.chosen[f] = float32(x.share[f])
+	}
 }
 
 // dive makes the relaxation whole: it fixes the offers that run almost in full

@@ -108,7 +108,7 @@ func (l *ladder) relax() bool {
 		return false
 	}
 	l.g.save()
-	copy(l.g.chosen, x.share)
+	x.mark()
 	x.purge()
 	if l.w == nil {
 		for _, lead := range leads {

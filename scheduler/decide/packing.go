@@ -12,24 +12,92 @@ func (in *instance) packs(class int, offers []int) bool {
 
 // packsWith tells whether n devices on one node are left beside the offers.
 func (in *instance) packsWith(class int, offers []int, n int64) bool {
-	free, ok := in.room(class, offers)
-	return ok && takeNodes(free, n, 1)
+	r, ok := in.room(class, offers)
+	return ok && r.take(n, 1)
 }
 
-// room packs the offers and returns what is left on each node.
-func (in *instance) room(class int, offers []int) ([]int64, bool) {
+// shelf counts nodes by how many devices they have free, ascending. The rule
+// above looks at nothing else of a node, and a class has few different figures.
+type shelf []bin
+
+type bin struct{ free, nodes int64 }
+
+// add puts nodes on the shelf.
+func (s *shelf) add(free, nodes int64) {
+	i := len(*s)
+	for i > 0 && (*s)[i-1].free >= free {
+		i--
+	}
+	if i < len(*s) && (*s)[i].free == free {
+		(*s)[i].nodes += nodes
+		return
+	}
+	*s = append(*s, bin{})
+	copy((*s)[i+1:], (*s)[i:])
+	(*s)[i] = bin{free, nodes}
+}
+
+// take takes need devices on each of count different nodes, the fullest that
+// fit first. What it took from is put back only at the end, so that no node
+// serves twice. After a refusal the shelf is of no use.
+func (s *shelf) take(need, count int64) bool {
+	var few [8]bin
+	back := few[:0]
+	i := 0
+	for i < len(*s) && (*s)[i].free < need {
+		i++
+	}
+	for n := i; count > 0; n++ {
+		if n == len(*s) {
+			return false
+		}
+		b := &(*s)[n]
+		k := min(b.nodes, count)
+		b.nodes -= k
+		count -= k
+		back = append(back, bin{b.free - need, k})
+	}
+	n := i
+	for _, b := range (*s)[i:] {
+		if b.nodes > 0 {
+			(*s)[n] = b
+			n++
+		}
+	}
+	*s = (*s)[:n]
+	for _, b := range back {
+		s.add(b.free, b.nodes)
+	}
+	return true
+}
+
+// shelfOf is the class with nothing on it.
+func (in *instance) shelfOf(class int) shelf {
+	if in.shelves == nil {
+		in.shelves = make([]shelf, len(in.p.Classes))
+	}
+	if in.shelves[class] == nil {
+		s := shelf{}
+		for _, n := range in.p.Classes[class].Nodes {
+			s.add(n.Free, 1)
+		}
+		in.shelves[class] = s
+	}
+	return in.shelves[class]
+}
+
+// room packs the offers and returns what is left, until the next call.
+func (in *instance) room(class int, offers []int) (shelf, bool) {
 	nodes := in.p.Classes[class].Nodes
 	if len(nodes) == 0 {
 		return nil, true
 	}
-	free := make([]int64, len(nodes))
-	for i, n := range nodes {
-		free[i] = n.Free
-	}
-	var fresh []int
+	left, fresh := append(in.left[:0], in.shelfOf(class)...), in.fresh[:0]
+	defer func() { in.left, in.fresh = left, fresh }()
+	var taken map[int]int64 // by node
 	for _, f := range offers {
-		o := in.p.Offers[f]
-		j := in.p.Jobs[o.Job]
+		o := &in.p.Offers[f]
+		j := &in.p.Jobs[o.Job]
 		if j.Current != f || len(j.On) == 0 {
 			if o.PerNode > 0 {
 				fresh = append(fresh, f)
@@ -38,40 +106,39 @@ func (in *instance) room(class int, offers []int) ([]int64, bool) {
 		}
 		for _, u := range j.On {
 			i := nodeIndex(nodes, u.Node)
-			if i < 0 || free[i] < u.Devices {
+			if i < 0 {
 				return nil, false
 			}
-			free[i] -= u.Devices
+			if taken == nil {
+				taken = map[int]int64{}
+			}
+			if taken[i] += u.Devices; taken[i] > nodes[i].Free {
+				return nil, false
+			}
+			left.shrink(nodes[i].Free-taken[i]+u.Devices, u.Devices)
 		}
 	}
 	sortFresh(in.p, fresh)
 	for _, f := range fresh {
-		o := in.p.Offers[f]
-		if !takeNodes(free, o.PerNode, o.Width/o.PerNode) {
+		o := &in.p.Offers[f]
+		if !left.take(o.PerNode, o.Width/o.PerNode) {
 			return nil, false
 		}
 	}
-	return free, true
+	return left, true
 }
 
-// takeNodes takes need devices on each of count different nodes, the fullest
-// that fit first.
-func takeNodes(free []int64, need, count int64) bool {
-	used := make([]bool, len(free))
-	for ; count > 0; count-- {
-		best := -1
-		for i, f := range free {
-			if !used[i] && f >= need && (best < 0 || f < free[best]) {
-				best = i
+// shrink takes n devices off one node that has free.
+func (s *shelf) shrink(free, n int64) {
+	for i := range *s {
+		if b := &(*s)[i]; b.free == free {
+			if b.nodes--; b.nodes == 0 {
+				*s = append((*s)[:i], (*s)[i+1:]...)
 			}
+			break
 		}
-		if best < 0 {
-			return false
-		}
-		used[best] = true
-		free[best] -= need
 	}
-	return true
+	s.add(free-n, 1)
 }
 
 func sortFresh(p *Problem, fs []int) {

@@ -263,7 +263,7 @@ func (x *relaxation) columns(at []lp.Place) []lp.Place {
 		for _, z := range in.above[o.Class] {
 			put(nC+z, float64(in.offW[f]))
 		}
-		for _, u := range in.onPlaces[f] {
+		for _, u := range in.placesAt(f) {
 			put(nC+nZ+u.row, float64(u.n))
 		}
 		for _, r := range in.scope[o.Class] {

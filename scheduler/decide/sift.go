@@ -34,10 +34,7 @@ func (x *relaxation) sift(limit int64) bool {
 			if in.must[j] {
 				continue
 			}
-			tenant := 0.0
-			for _, r := range in.tenRow[job.Tenant] {
-				tenant += g.row[r]
-			}
+			tenant := g.tenantPrice(j)
 			held := 0.0
 			list = list[:0]
 			for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
