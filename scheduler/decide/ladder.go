@@ -97,11 +97,15 @@ func (l *ladder) relax() bool {
 	}
 	for _, c := range l.g.candidates(1) {
 		for i, f := range c.offers {
-			if i < 2 {
+			if i < 3 {
 				x.bring(f)
 			}
 		}
 	}
+	if l.w == nil || l.w.basis == nil {
+		x.crash(l.s)
+	}
+
 	solved := x.sift(l.b.Pivots)
 	l.work.Pivots = x.pivots
 	if !solved {

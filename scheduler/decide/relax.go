@@ -171,9 +171,17 @@ func (x *relaxation) build() lp.Basis {
 	for i := 0; x.coinN > 0 && i <= x.coinN; i++ {
 		m.AddRow(0, 0)
 	}
-	offers := make([]int, len(p.Jobs))
+	offers := make([]int32, len(p.Jobs))
 	for _, f := range x.work {
 		offers[p.Offers[f].Job]++
+	}
+	for _, f := range x.work {
+		// A job that runs in full holds its row tight. With its column basic in
+		// the row's place, the row's price keeps its other offers from looking
+		// better than they are.
+		if j := p.Offers[f].Job; offers[j] > 1 && x.offAt[f] == lp.AtUpper && x.jobAt[j] == lp.Basic && x.fixed[f] == 0 {
+			x.offAt[f], x.jobAt[j] = lp.Basic, lp.AtUpper
+		}
 	}
 	for j := range x.jobRow {
 		x.jobRow[j] = None
@@ -296,6 +304,7 @@ func (x *relaxation) columns(at []lp.Place) []lp.Place {
 func (x *relaxation) solve(limit int64) lp.Status {
 	b := x.build()
 	s := lp.Solve(x.m, &b, max(1, limit))
+
 	x.pivots += s.Pivots
 	if s.Status != lp.Optimal {
 		return s.Status

@@ -26,6 +26,7 @@ func (x *relaxation) sift(limit int64) bool {
 		}
 		copy(g.relax, x.z)
 		bound := g.sweep(0)
+
 		if bound-x.value <= float64(1e-8*math.Abs(x.value)) {
 			return true
 		}
