@@ -23,6 +23,7 @@ type kindBills struct {
 // hundred offers to a kind.
 func (in *instance) priceKinds(d *Duals, power []int64, moves int64) *kindBills {
 	b := &kindBills{in: in, d: d, moves: moves, kinds: make([]kindBill, len(in.kinds))}
+	b.kinds[0].exact = math.Inf(-1) // cannot run
 	for i := 1; i < len(in.kinds); i++ {
 		k, out := &in.kinds[i], &b.kinds[i]
 		var price int128
@@ -58,23 +59,14 @@ func (b *kindBills) jobBound(j int) int128 {
 	}
 	tenant := b.tenant(j)
 	perDevice := float64(tenant)
-	// A float can be wrong by far less than this share of its largest part, so
-	// only offers within it of the best are worth exact figures.
-	const doubt = 1e-12
 	least := float64(in.out[j])
 	least -= float64(doubt * math.Abs(least))
 	for f := lo; f < hi; f++ {
-		if !in.usable[f] {
-			continue
-		}
-		k := &b.kinds[in.kind[f]]
-		v, w, t := float64(in.value[f]), float64(k.watt*float64(in.offW[f])), float64(k.width*perDevice)
-		rc := v + k.exact + w - t
+		rc, err := b.about(f, perDevice)
 		if f == job.Current {
-			rc += float64(k.width * float64(b.moves))
+			rc += float64(b.kinds[in.kind[f]].width * float64(b.moves))
 		}
-		err := float64(doubt * (math.Abs(v) + math.Abs(k.exact) + math.Abs(w) + t + float64(k.width*float64(b.moves))))
-		if rc+err < least {
+		if !(rc+err >= least) { // also what is not a number, from kind 0
 			continue
 		}
 		least = math.Max(least, rc-err)
@@ -83,6 +75,18 @@ func (b *kindBills) jobBound(j int) int128 {
 		}
 	}
 	return best
+}
+
+// doubt is far more than a float can be wrong by, as a share of the largest part
+// of a sum: only offers within it of the best are worth exact figures.
+const doubt = 1e-12
+
+// about is the reduced value of offer f, running nowhere yet, to within the
+// second figure.
+func (b *kindBills) about(f int, perDevice float64) (float64, float64) {
+	k := &b.kinds[b.in.kind[f]]
+	v, w, t := float64(b.in.value[f]), float64(k.watt*float64(b.in.offW[f])), float64(k.width*perDevice)
+	return v + k.exact + w - t, float64(doubt * (math.Abs(v) + math.Abs(k.exact) + math.Abs(w) + t + float64(k.width*float64(b.moves))))
 }
 
 func (b *kindBills) tenant(j int) int64 {

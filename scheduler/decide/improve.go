@@ -14,13 +14,18 @@ type improver struct {
 	zoneCl [][]int // per zone: classes in its subtree, for zones with a cap
 }
 
-func improve(s *state, order []candidate, budget int64) int64 {
+func newImprover(s *state, budget int64) *improver {
 	im := &improver{s: s, left: budget, only: make([]bool, len(s.in.p.Classes)), zoneCl: make([][]int, len(s.in.p.Zones))}
 	for c := range s.in.p.Classes {
 		for _, z := range s.in.above[c] {
 			im.zoneCl[z] = append(im.zoneCl[z], c)
 		}
 	}
+	return im
+}
+
+func improve(s *state, order []candidate, budget int64) int64 {
+	im := newImprover(s, budget)
 	s.undo = true
 	for pass := 0; pass < 3 && im.left > 0; pass++ {
 		before, old := s.shorts(), s.value
@@ -71,7 +76,7 @@ func (im *improver) inserts(order []candidate) {
 				}
 				continue
 			}
-			if im.trial(func() bool { return im.insert(c.job, f) }) {
+			if im.trial(func() bool { return im.insert(c.job, f, true) }) {
 				break
 			}
 		}
@@ -79,8 +84,8 @@ func (im *improver) inserts(order []candidate) {
 }
 
 // insert puts job j on offer f and clears the way: mining first, then the jobs
-// of the class that earn least per device.
-func (im *improver) insert(j, f int) bool {
+// of the class that earn least per device, unless evict is false.
+func (im *improver) insert(j, f int, evict bool) bool {
 	s, in := im.s, im.s.in
 	if !in.usable[f] || in.must[j] {
 		return false
@@ -93,7 +98,7 @@ func (im *improver) insert(j, f int) bool {
 		s.put(j, None)
 	}
 	s.clearMining(c, w)
-	if !s.fits(f) {
+	if !s.fits(f) && evict {
 		for _, v := range im.victims(c, f) {
 			s.put(v, None)
 			if s.fits(f) {

@@ -7,7 +7,7 @@ import "slices"
 type ladder struct {
 	in    *instance
 	g     *pricer
-	w     *Warm
+	w     *start // nil: cold
 	b     Budget
 	work  Budget
 	s     *state
@@ -87,7 +87,7 @@ func (l *ladder) relax() bool {
 	l.x = newRelaxation(l.in, l.g)
 	x := l.x
 	x.short = l.s.shorts()
-	if l.w != nil {
+	if l.w != nil && l.w.basis != nil {
 		x.resume(l.w.basis)
 	}
 	for _, f := range l.s.offer {

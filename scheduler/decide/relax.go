@@ -47,17 +47,6 @@ type relaxation struct {
 	jobRow  []int
 }
 
-// relaxBasis is what Warm keeps of a relaxation.
-type relaxBasis struct {
-	Work  []int      `json:"work"`
-	Row   []lp.Place `json:"row"`
-	Job   []lp.Place `json:"job"`
-	Keep  []lp.Place `json:"keep"`
-	Enter []lp.Place `json:"enter"`
-	Offer []lp.Place `json:"offer"` // as Work
-	Aux   []lp.Place `json:"aux"`
-}
-
 func newRelaxation(in *instance, g *pricer) *relaxation {
 	p := in.p
 	x := &relaxation{in: in, g: g, has: make([]bool, len(p.Offers)), fixed: make([]int8, len(p.Offers)), share: make([]float64, len(p.Offers)),
@@ -86,40 +75,6 @@ func newRelaxation(in *instance, g *pricer) *relaxation {
 	}
 	x.auxAt = make([]lp.Place, len(p.Rows)+x.coinN+1)
 	return x
-}
-
-// resume takes the basis of an earlier round; one of another shape is ignored.
-func (x *relaxation) resume(b *relaxBasis) bool {
-	if b == nil || len(b.Row) != len(x.rowAt) || len(b.Job) != len(x.jobAt) || len(b.Keep) != len(x.keepAt) ||
-		len(b.Enter) != len(x.entAt) || len(b.Aux) != len(x.auxAt) || len(b.Offer) != len(b.Work) {
-		return false
-	}
-	for _, f := range b.Work {
-		if f < 0 || f >= len(x.has) {
-			return false
-		}
-	}
-	copy(x.rowAt, b.Row)
-	copy(x.jobAt, b.Job)
-	copy(x.keepAt, b.Keep)
-	copy(x.entAt, b.Enter)
-	copy(x.auxAt, b.Aux)
-	for i, f := range b.Work {
-		if x.bring(f) {
-			x.offAt[f] = b.Offer[i]
-		}
-	}
-	return true
-}
-
-// keepBasis copies what the next round can start from.
-func (x *relaxation) keepBasis() *relaxBasis {
-	b := &relaxBasis{Work: slices.Clone(x.work), Row: slices.Clone(x.rowAt), Job: slices.Clone(x.jobAt),
-		Keep: slices.Clone(x.keepAt), Enter: slices.Clone(x.entAt), Aux: slices.Clone(x.auxAt)}
-	for _, f := range x.work {
-		b.Offer = append(b.Offer, x.offAt[f])
-	}
-	return b
 }
 
 // bring puts an offer into the program.

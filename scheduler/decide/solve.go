@@ -15,15 +15,19 @@ const (
 func Solve(p *Problem, w *Warm, b Budget) (Result, *Warm) {
 	in := compile(p)
 	b = b.withDefaults()
-	if w != nil && (!w.suits(p) || len(w.duals.Place) != len(in.places)) {
-		w = nil
-	}
+	var from *start
 	if w != nil {
-		if r, ok := hold(in, w); ok {
-			return r, w
+		from = w.carry(in)
+	}
+	if from != nil {
+		if r, next, ok := hold(in, from); ok {
+			if next == nil {
+				next = w
+			}
+			return r, next
 		}
 	}
-	return fresh(in, w, b)
+	return fresh(in, from, b)
 }
 
 func (b Budget) withDefaults() Budget {
@@ -47,7 +51,7 @@ var leads = [...]float64{1.5, 1, 4}
 
 // fresh is the full ladder: prices, greedy plan, relaxation, guided plans with
 // local search, exhaustive search on tiny fleets, certificate.
-func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
+func fresh(in *instance, w *start, b Budget) (Result, *Warm) {
 	l := &ladder{in: in, g: newPricer(in), w: w, b: b}
 	// 1. Prices: a short walk, or the last round's as they are.
 	l.warmUp()
@@ -72,12 +76,9 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	duals := l.prove(short, solved)
 	r := report(in, l.s, &duals, short, StageImproved, complete)
 	r.Work = l.work
-	next := &Warm{duals: duals, plan: r.Plan, shorts: short, shape: shapeOf(in.p)}
-	if anyPositive(short) {
-		next.room = in.roomOf()
-	}
+	next := store(in, duals, &r.Plan, short)
 	if solved {
-		next.basis, next.settled = l.x.keepBasis(), l.settled
+		next.s.Basis, next.s.Settled = l.x.keepBasis(), l.settled
 	}
 	return r, next
 }
@@ -89,31 +90,4 @@ func anyPositive(xs []int64) bool {
 		}
 	}
 	return false
-}
-
-// hold keeps the previous plan when it is still allowed, nothing arrived, and
-// the bound at the old prices proves it within Policy.HoldGapPPM.
-func hold(in *instance, w *Warm) (Result, bool) {
-	for _, j := range in.p.Jobs {
-		if j.Arrived {
-			return Result{}, false
-		}
-	}
-	s := newState(in)
-	if !s.load(&w.plan) {
-		return Result{}, false
-	}
-	short := s.shorts()
-	for t, v := range short {
-		if v > w.short(t) {
-			return Result{}, false
-		}
-	}
-	if anyPositive(short) && w.roomier(in) {
-		return Result{}, false
-	}
-	duals := w.duals.clone()
-	in.repair(&duals)
-	r := report(in, s, &duals, short, StageHeld, false)
-	return r, r.Stage == StageOptimal || r.GapPPM <= in.p.Policy.HoldGapPPM
 }

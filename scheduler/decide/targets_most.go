@@ -23,9 +23,24 @@ func (in *instance) mostRows() []int64 {
 	p := in.p
 	rows := make([]most, len(p.Rows))
 	out := make([]int64, len(p.Rows))
+	for k, m := range p.Mining {
+		if in.lock[k] > 0 {
+			for _, r := range in.scope[m.Class] {
+				rows[r].locked += in.lock[k] * in.cellRow(r, k)
+			}
+		}
+	}
+	// A row that starts out met cannot be missed for want of jobs, and only
+	// shares of owned devices report how far jobs could take them.
+	scope := make([][]int, len(p.Classes))
 	for r := range rows {
-		if in.rows[r].soft && in.rows[r].coin == None {
-			rows[r] = most{byClass: make([]int64, len(p.Classes)), classTop: make([]int64, len(p.Classes)),
+		if cr := &in.rows[r]; cr.soft && cr.coin == None && (p.Rows[r].Measure == MeasureOwned || cr.c+rows[r].locked < 0) {
+			for c := range scope {
+				if seen(in.scope[c], r) {
+					scope[c] = append(scope[c], r)
+				}
+			}
+			rows[r] = most{locked: rows[r].locked, byClass: make([]int64, len(p.Classes)), classTop: make([]int64, len(p.Classes)),
 				byTenant: make([]int64, p.Tenants), perDevice: make([]int64, p.Tenants)}
 		}
 	}
@@ -42,17 +57,17 @@ func (in *instance) mostRows() []int64 {
 			}
 			k := in.kind[f]
 			c, width := in.kinds[k].class, in.kinds[k].width
-			if len(in.scope[c]) == 0 {
+			if len(scope[c]) == 0 {
 				continue
 			}
 			watts := in.offW[f] + width*p.Classes[c].IdleWatts
 			if top[k] == nil || last[k] != watts || int(tenantOf[k]) != t {
 				fresh := top[k] == nil || last[k] != watts
 				if top[k] == nil {
-					top[k] = make([]int64, len(in.scope[c]))
+					top[k] = make([]int64, len(scope[c]))
 				}
 				last[k], tenantOf[k] = watts, int32(t)
-				for i, r := range in.scope[c] {
+				for i, r := range scope[c] {
 					m := &rows[r]
 					if fresh {
 						a := in.rows[r].jobDev*width + in.rows[r].jobW*watts
@@ -62,7 +77,7 @@ func (in *instance) mostRows() []int64 {
 					m.perDevice[t] = max(m.perDevice[t], top[k][i])
 				}
 			}
-			for _, r := range in.scope[c] {
+			for _, r := range scope[c] {
 				m, cr := &rows[r], &in.rows[r]
 				a := cr.jobDev*width + cr.jobW*watts
 				m.best = max(m.best, a)
@@ -73,13 +88,6 @@ func (in *instance) mostRows() []int64 {
 			if m := &rows[r]; m.best != 0 {
 				m.byTenant[t] += m.best
 				m.best = 0
-			}
-		}
-	}
-	for k, m := range p.Mining {
-		if in.lock[k] > 0 {
-			for _, r := range in.scope[m.Class] {
-				rows[r].locked += in.lock[k] * in.cellRow(r, k)
 			}
 		}
 	}

@@ -8,10 +8,12 @@ import "slices"
 // results verify against p and against Changed(p, d). A delta with a wrong
 // reference, or one that makes the problem invalid, is answered as infeasible.
 func WhatIf(p *Problem, w *Warm, b Budget, d Delta) Answer {
-	if w != nil && !w.suits(p) {
-		w = nil
+	in := compile(p)
+	var from *start
+	if w != nil {
+		from = w.carry(in)
 	}
-	before, bw := fresh(compile(p), w, b.withDefaults())
+	before, bw := fresh(in, from, b.withDefaults())
 	q, ok := Changed(p, d)
 	if !ok || len(Validate(&q)) > 0 {
 		return Answer{Before: before, After: before, Evicted: []int{}, Admitted: []int{}}
@@ -33,14 +35,14 @@ func shortSame(a, b *Result) bool { return slices.Equal(a.Cert.Tiers, b.Cert.Tie
 // fromPlan solves q from another question's prices and plan.
 func fromPlan(q *Problem, w *Warm, pl Plan, b Budget) Result {
 	in := compile(q)
-	d := w.duals.clone()
+	d := w.s.Duals.clone()
 	for len(d.Row) < len(q.Rows) {
 		d.Row = append(d.Row, 0)
 	}
 	if len(d.Place) != len(in.places) {
 		d.Place = make([]int64, len(in.places))
 	}
-	r, _ := fresh(in, &Warm{duals: d, plan: pl, shape: shapeOf(q)}, b.withDefaults())
+	r, _ := fresh(in, &start{duals: d, plan: pl}, b.withDefaults())
 	return r
 }
 
