@@ -31,7 +31,7 @@ type instance struct {
 	gangs   []bool  // per class: needs the packing check
 	shelves []shelf // per class, once asked for
 	left    shelf   // work space of room
-	fresh   []int
+	fresh   queue
 	places  []placeRow
 	kind    []int32 // per offer: position in kinds
 	kinds   []kind  // what offers of one class, width and spread share

@@ -66,14 +66,19 @@ func (l *ladder) search(order []candidate, parts int64) {
 	l.offer(t)
 }
 
+// first finds a plan that tells which targets can be served: the old one where
+// it still stands and misses none, else greedy at the prices at hand.
 func (l *ladder) first() {
-	order := l.g.candidates(leads[0])
-	l.offer(greedy(l.in, l.g, order))
 	if l.w != nil {
 		if old := newState(l.in); old.load(&l.w.plan) {
 			l.offer(old)
+			if !anyPositive(old.shorts()) {
+				return
+			}
 		}
 	}
+	order := l.g.candidates(leads[0])
+	l.offer(greedy(l.in, l.g, order))
 	if l.w == nil {
 		l.s = l.s.clone()
 		l.work.Moves += improve(l.s, order, l.b.Moves/4)
@@ -95,14 +100,14 @@ func (l *ladder) relax() bool {
 			x.bring(f)
 		}
 	}
-	for _, c := range l.g.candidates(1) {
-		for i, f := range c.offers {
-			if i < 3 {
-				x.bring(f)
+	if l.w == nil || l.w.basis == nil { // else pricing finds what is missing
+		for _, c := range l.g.candidates(1) {
+			for i, f := range c.offers {
+				if i < 3 {
+					x.bring(f)
+				}
 			}
 		}
-	}
-	if l.w == nil || l.w.basis == nil {
 		x.crash(l.s)
 	}
 
@@ -121,14 +126,13 @@ func (l *ladder) relax() bool {
 		l.search(x.order(1), 4)
 	} else { // mostly the old plan, to be mended where prices moved
 		order := l.g.candidates(leads[0])
-		l.search(order, 4)
+		l.settled = l.w.settled
 		t := l.s.clone()
 		l.work.Moves += improve(t, order, l.b.Moves/4)
 		l.offer(t)
-	}
-	l.settled = PPM
-	if l.w != nil {
-		l.settled = l.w.settled
+		if l.gap() > l.settled+driftPPM/4 {
+			l.search(order, 4)
+		}
 	}
 	// The dive costs more than all else. Its plan lives on in the plans of the
 	// next rounds, so it is made again only when those have drifted from it.

@@ -100,7 +100,7 @@ func (in *instance) room(class int, offers []int) (shelf, bool) {
 		j := &in.p.Jobs[o.Job]
 		if j.Current != f || len(j.On) == 0 {
 			if o.PerNode > 0 {
-				fresh = append(fresh, f)
+				fresh.add(o.PerNode, o.Width)
 			}
 			continue
 		}
@@ -118,14 +118,37 @@ func (in *instance) room(class int, offers []int) (shelf, bool) {
 			left.shrink(nodes[i].Free-taken[i]+u.Devices, u.Devices)
 		}
 	}
-	sortFresh(in.p, fresh)
-	for _, f := range fresh {
-		o := &in.p.Offers[f]
-		if !left.take(o.PerNode, o.Width/o.PerNode) {
-			return nil, false
+	for _, q := range fresh {
+		for range q.n {
+			if !left.take(q.perNode, q.width/q.perNode) {
+				return nil, false
+			}
 		}
 	}
 	return left, true
+}
+
+// queue counts offers in the order in which they are packed; which of equal ones
+// comes first makes no difference to what fits.
+type queue []queued
+
+type queued struct{ perNode, width, n int64 }
+
+func (q *queue) add(perNode, width int64) {
+	i := 0
+	for ; i < len(*q); i++ {
+		x := &(*q)[i]
+		if x.perNode == perNode && x.width == width {
+			x.n++
+			return
+		}
+		if x.perNode < perNode || x.perNode == perNode && x.width < width {
+			break
+		}
+	}
+	*q = append(*q, queued{})
+	copy((*q)[i+1:], (*q)[i:])
+	(*q)[i] = queued{perNode, width, 1}
 }
 
 // shrink takes n devices off one node that has free.

@@ -35,6 +35,8 @@ type relaxation struct {
 	auxAt  []lp.Place // shortfalls, coins, their total
 	pivots int64
 
+	jobDual []float64 // per job: what its row is worth
+
 	coinOf []int // per coin: its aggregator, or None
 	coinN  int
 	base   int // fixed rows
@@ -52,7 +54,7 @@ func newRelaxation(in *instance, g *pricer) *relaxation {
 	x := &relaxation{in: in, g: g, has: make([]bool, len(p.Offers)), fixed: make([]int8, len(p.Offers)), share: make([]float64, len(p.Offers)),
 		z: make([]float64, len(p.Rows)), jobAt: make([]lp.Place, len(p.Jobs)), keepAt: make([]lp.Place, len(p.Mining)),
 		entAt: make([]lp.Place, len(p.Mining)), offAt: make([]lp.Place, len(p.Offers)), coinOf: make([]int, p.Coins),
-		keepCol: make([]int, len(p.Mining)), entCol: make([]int, len(p.Mining)), offCol: make([]int, len(p.Offers)), jobRow: make([]int, len(p.Jobs))}
+		keepCol: make([]int, len(p.Mining)), entCol: make([]int, len(p.Mining)), offCol: make([]int, len(p.Offers)), jobRow: make([]int, len(p.Jobs)), jobDual: make([]float64, len(p.Jobs))}
 	for m := range x.coinOf {
 		x.coinOf[m] = None
 	}
@@ -273,9 +275,9 @@ func (x *relaxation) take(s *lp.Solution) {
 	nC, nZ, nP := len(p.Classes), len(p.Zones), len(in.places)
 	copy(x.rowAt, s.Basis.Rows)
 	for j, r := range x.jobRow {
-		x.jobAt[j] = lp.Basic
+		x.jobAt[j], x.jobDual[j] = lp.Basic, 0
 		if r != None {
-			x.jobAt[j] = s.Basis.Rows[r]
+			x.jobAt[j], x.jobDual[j] = s.Basis.Rows[r], math.Max(0, s.Dual[r])
 		}
 	}
 	for k := range p.Mining {

@@ -78,7 +78,7 @@ func TestHoldKeepsThePlanUntilSomethingMatters(t *testing.T) {
 		t.Fatalf("stage %s gap %d: a small tick must hold the plan", held.Stage, held.GapPPM)
 	}
 	for name, change := range map[string]func(*Problem){
-		"gap":     func(q *Problem) { q.Policy.HoldGapPPM = 0 },
+		"gap": func(q *Problem) { q.Policy.HoldGapPPM = 0 },
 		"curtailed": func(q *Problem) {
 			q.Zones = slices.Clone(q.Zones)
 			q.Zones[0].CapW /= 2
