@@ -10,6 +10,12 @@ import (
 func greedy(in *instance, g *pricer, order []candidate) *state {
 	s := newState(in)
 	s.promises()
+	s.complete(g, order)
+	return s
+}
+
+// complete lets the jobs in that still fit, then mining.
+func (s *state) complete(g *pricer, order []candidate) {
 	for _, c := range order {
 		if s.offer[c.job] == None {
 			s.tryOffers(c.job, c.offers)
@@ -17,7 +23,6 @@ func greedy(in *instance, g *pricer, order []candidate) *state {
 	}
 	s.fillFloors()
 	s.mineAll(g)
-	return s
 }
 
 // promises places what must stay: locked miners and held jobs.

@@ -47,6 +47,13 @@ func (l *ladder) warmUp() {
 // another one.
 const driftPPM = 5000
 
+// A dive may take the relaxation up to so many times the pivots it had, counted
+// from a sensible least when it started warm.
+const (
+	diveTimes = 3
+	leastDive = 4000
+)
+
 // gap is the best plan's distance from the relaxation, in ppm of the turnover.
 func (l *ladder) gap() int64 {
 	return share(int64(l.x.value)-l.in.base-l.s.value, l.in.turnover(l.s))
@@ -89,6 +96,10 @@ func (l *ladder) first() {
 // its values to other plans. It tells whether the prices in the pricer are the
 // relaxation's.
 func (l *ladder) relax() bool {
+	if l.b.Pivots == Quick.Pivots {
+		l.g.restore()
+		return false
+	}
 	l.x = newRelaxation(l.in, l.g)
 	x := l.x
 	x.short = l.s.shorts()
@@ -114,6 +125,12 @@ func (l *ladder) relax() bool {
 	solved := x.sift(l.b.Pivots)
 	l.work.Pivots = x.pivots
 	if !solved {
+		l.g.start(&l.early)
+		l.g.sweep(0)
+		l.g.save()
+		for _, lead := range leads {
+			l.search(l.g.candidates(lead), int64(len(leads)))
+		}
 		return false
 	}
 	l.g.save()
@@ -137,25 +154,16 @@ func (l *ladder) relax() bool {
 	// The dive costs more than all else. Its plan lives on in the plans of the
 	// next rounds, so it is made again only when those have drifted from it.
 	if l.w == nil || l.gap() > l.settled+driftPPM {
-		x.dive(l.b.Pivots)
+		t := x.dive(min(l.b.Pivots, diveTimes*max(x.pivots, leastDive)))
 		l.work.Pivots = x.pivots
-		l.search(x.order(1), 4)
+		order := x.order(1)
+		t.complete(l.g, order)
+		l.work.Moves += improve(t, order, l.b.Moves/4)
+		l.offer(t)
+		l.search(order, 4)
 		l.settled = l.gap()
 	}
 	return true
-}
-
-// walk is the way without a relaxation: the long descent and plans at its
-// prices.
-func (l *ladder) walk() {
-	g := l.g
-	g.start(&l.early)
-	g.best = inf
-	g.run(l.b.PriceSweeps, 0.05, 0.0005)
-	l.work.PriceSweeps += l.b.PriceSweeps
-	for _, lead := range leads {
-		l.search(g.candidates(lead), int64(len(leads)))
-	}
 }
 
 // prove returns the integer prices that bound plans missing short the best.

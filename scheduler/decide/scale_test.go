@@ -42,7 +42,10 @@ func TestScaleProbe(t *testing.T) {
 	t.Logf("compile %.1f ms places %d", cpuMs()-a, len(in.places))
 	in = nil
 	a = cpuMs()
-	r, w := Solve(&p, nil, Budget{})
+	r, w := Solve(&p, nil, Quick)
+	t.Logf("quick %.1f ms gap %d work %+v", cpuMs()-a, r.GapPPM, r.Work)
+	a = cpuMs()
+	r, w = Solve(&p, nil, Budget{})
 	t.Logf("cold %.1f ms gap %d work %+v", cpuMs()-a, r.GapPPM, r.Work)
 	rng := splitmix(1)
 	q := p
