@@ -210,6 +210,7 @@ func (b *Board) addJob(j state.Job, job decide.Job) int {
 		job.Priority = 1
 	}
 	job.Tenant = b.tenant(j.Spec.Tenant)
+	job.Key = uint64(j.ID)
 	pos := len(b.jobs)
 	b.jobs = append(b.jobs, j.ID)
 	b.jobAt[j.ID] = pos
