@@ -119,7 +119,7 @@ func (sc *scenario) reserve() (sp space, ok bool) {
 		sp.held[p.Offers[f].Class] = append(sp.held[p.Offers[f].Class], f)
 		sp.room[p.Offers[f].Class] -= p.Offers[f].Width
 		sp.contract[p.Jobs[j].Tenant] -= p.Offers[f].Width
-		for _, u := range in.onPlaces[f] {
+		for _, u := range in.placesAt(f) {
 			sp.places[u.row] -= u.n
 		}
 	}
@@ -144,8 +144,9 @@ func (sc *scenario) bound(leaf *TreeNode, sp *space, short []int64, sets [][]int
 	for c := range sacks {
 		sacks[c] = sack{in: in, room: sp.room[c], sp: sp}
 	}
+	bills := in.priceKinds(d, power, moves)
 	for j := range p.Jobs {
-		tenant := in.tenantPrice(d, j)
+		tenant := bills.tenant(j)
 		pay := leaf.Job[j]
 		if !sc.on[j] {
 			pay = max(pay, in.out[j])
@@ -160,7 +161,7 @@ func (sc *scenario) bound(leaf *TreeNode, sp *space, short []int64, sets [][]int
 				continue
 			}
 			o := &p.Offers[f]
-			rc := in.reduced(d, f, tenant, power, moves)
+			rc := bills.offer(f, tenant)
 			for _, i := range in.tenQuota[p.Jobs[j].Tenant] {
 				rc.addMul(-leaf.Quota[i], dualUnit*(o.Width/in.quotas[i].t))
 			}

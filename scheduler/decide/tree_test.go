@@ -203,7 +203,8 @@ func TestSetsOfAClassAgainstEnumeration(t *testing.T) {
 				x := choice{j, 1 + rng.below(8), 1 + rng.below(1000), rng.below(3)}
 				all = append(all, x)
 				in.p.Offers = append(in.p.Offers, Offer{Job: j, Width: x.width})
-				in.onPlaces = append(in.onPlaces, []placeUse{{0, x.place}})
+				in.kind = append(in.kind, int32(len(in.kinds)))
+				in.kinds = append(in.kinds, kind{uses: []placeUse{{0, x.place}}})
 				var g int128
 				g.addMul(x.gain, dualUnit)
 				s.add(j, len(all)-1, x.width, g)
