@@ -249,6 +249,14 @@ func (w *worker) compileMining(spec *runner.Spec) error {
 		return err
 	}
 	spec.Env = []string{"SLUICE_MINER_TOKEN=" + w.meta.Token, "SLUICE_DEVICE=" + string(dev.ID), "CUDA_VISIBLE_DEVICES=" + dev.UUID, "NVIDIA_VISIBLE_DEVICES=" + dev.UUID}
+	equipment, own, err := a.devices.Equip(dev.ID)
+	if err != nil {
+		return err
+	}
+	if own {
+		spec.Env = append(spec.Env, equipment...)
+		return nil
+	}
 	w.capPower(run.Mine.PowerCap)
 	return nil
 }

@@ -192,7 +192,9 @@ func (a *Agent) inventory() []workload.Device {
 	devices := a.devices.Devices()
 	for i, d := range devices {
 		d.Health, d.Code, d.Note = a.record.Ladder[d.UUID].Verdict(d.Health, d.Code, d.Note)
-		d.Foreign = a.health.foreign[d.ID]
+		if d.Foreign = a.health.foreign[d.ID]; d.Foreign == "" {
+			d.Foreign = a.devices.Observed(d.ID)
+		}
 		devices[i] = d
 	}
 	return devices

@@ -12,7 +12,9 @@ import (
 
 	"github.com/sluice-project/sluice/agent"
 	"github.com/sluice-project/sluice/agent/device"
+	"github.com/sluice-project/sluice/agent/device/netminer"
 	"github.com/sluice-project/sluice/agent/device/nvml"
+	"github.com/sluice-project/sluice/agent/device/serial"
 	"github.com/sluice-project/sluice/agent/device/sim"
 	"github.com/sluice-project/sluice/scheduler/identity"
 	"github.com/sluice-project/sluice/workload"
@@ -21,7 +23,8 @@ import (
 func agentVerb(a *app) *cobra.Command {
 	var conf agent.Config
 	var node, site, hall, rack, token, level string
-	var simulate []string
+	var simulate, miners, serialPorts []string
+	var reach minerFlags
 	host, _ := os.Hostname()
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Run the agent of one node", Args: cobra.NoArgs,
@@ -34,7 +37,11 @@ func agentVerb(a *app) *cobra.Command {
 			}
 			conf.Node, conf.Site, conf.Hall, conf.Rack = workload.NodeID(node), workload.SiteName(site), workload.HallName(hall), workload.RackName(rack)
 			conf.Log, conf.Version = log, buildVersion()
-			conf.Drivers = realDrivers()
+			ports, err := parsePorts(serialPorts)
+			if err != nil {
+				return err
+			}
+			conf.Drivers = realDrivers(ports...)
 			if len(simulate) > 0 {
 				models, err := parseModels(simulate)
 				if err != nil {
@@ -42,9 +49,15 @@ func agentVerb(a *app) *cobra.Command {
 				}
 				conf.Drivers = append(conf.Drivers, sim.New(sim.Config{Name: node, Models: models}))
 			}
+			network, err := minerDrivers(miners, reach, netminer.Config{Log: log})
+			if err != nil {
+				return err
+			}
+			conf.Drivers = append(conf.Drivers, network...)
 			return runAgent(cmd.Context(), conf, token)
 		},
 	}
+	cmd.AddCommand(agentProbe(a), agentCurtail(a), agentEmulate(a), agentSteer(a))
 	f := cmd.Flags()
 	f.StringVar(&node, "node", host, "name of this node")
 	f.StringVar(&site, "site", "", "site it stands in")
@@ -55,8 +68,11 @@ func agentVerb(a *app) *cobra.Command {
 	f.StringSliceVar(&conf.Servers, "servers", []string{"127.0.0.1:7070"}, "gRPC addresses of the scheduler's servers")
 	f.StringVar(&token, "join-token", "", "join token for the first start; default SLUICE_JOIN_TOKEN")
 	f.StringArrayVar(&simulate, "sim", nil, "simulated devices, as COUNTxMODEL, such as '4xRTX 3080'; repeat for more")
+	f.StringSliceVar(&miners, "miners", nil, "ASIC miners of this node, as addresses and CIDR ranges; nothing else is looked at")
+	reach.add(cmd)
+	f.StringArrayVar(&serialPorts, "serial", nil, "port with hashing chips, as PATH[,model=bm1370][,chips=4]; repeat for more. USB miners are found without")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	cmd.AddCommand(agentDevices(a))
+	cmd.AddCommand(agentDevices(a), agentProbe(a), agentEmulate(a))
 	return cmd
 }
 
@@ -94,6 +110,6 @@ func runAgent(ctx context.Context, conf agent.Config, token string) error {
 
 // realDrivers lists the drivers for hardware. What this program can drive can
 // be read here.
-func realDrivers() []device.Driver {
-	return []device.Driver{nvml.New(nvml.Config{})}
+func realDrivers(ports ...serial.PortSpec) []device.Driver {
+	return []device.Driver{nvml.New(nvml.Config{}), serial.New(serial.Config{Ports: ports})}
 }

@@ -31,6 +31,7 @@ var verbs = []func(*app) *cobra.Command{
 	serverVerb,
 	agentVerb,
 	decideVerb,
+	minerVerb,
 	practiceVerb,
 	versionVerb,
 }

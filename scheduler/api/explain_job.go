@@ -28,8 +28,8 @@ func (o *operator) explainJob(ctx context.Context, text string) (*sluicev1.JobEx
 	currency := v.Policy.Cluster().Currency
 	m := &sluicev1.JobExplanation{Job: job(v, j), Plan: summary(v, o.core.Round()), Currency: currency, BreakEvenBid: -1}
 	x := planner.JobExplanation{BreakEvenBid: -1}
-	if j.Phase == workload.Queued && j.NotBefore <= wall {
-		if x, err = o.explainQueued(ctx, v, j); err != nil {
+	if j.Phase == workload.Active || j.Phase == workload.Queued && j.NotBefore <= wall {
+		if x, err = o.explainDecided(ctx, v, j); err != nil {
 			return nil, err
 		}
 		m.BreakEvenBid = int64(max(x.BreakEvenBid, -1))
@@ -49,9 +49,9 @@ func (o *operator) explainJob(ctx context.Context, text string) (*sluicev1.JobEx
 	return m, nil
 }
 
-// explainQueued asks the decision what a job waits on and what bid would start
-// it.
-func (o *operator) explainQueued(ctx context.Context, v *state.View, j state.Job) (planner.JobExplanation, error) {
+// explainDecided asks the decision what a job waits on and what bid would start
+// it, or why it goes on.
+func (o *operator) explainDecided(ctx context.Context, v *state.View, j state.Job) (planner.JobExplanation, error) {
 	done, err := o.solve(ctx)
 	if err != nil {
 		return planner.JobExplanation{}, err
@@ -59,7 +59,7 @@ func (o *operator) explainQueued(ctx context.Context, v *state.View, j state.Job
 	defer done()
 	r := o.roundFor(v, func(decided *state.View) bool {
 		was, ok := decided.Jobs[j.ID]
-		return ok && was.Phase == workload.Queued && len(was.Attempts) == len(j.Attempts)
+		return ok && was.Phase == j.Phase && len(was.Attempts) == len(j.Attempts)
 	})
 	return r.ExplainJob(j.ID), nil
 }

@@ -86,7 +86,7 @@ type Miner struct {
 	Program    string       `json:"program,omitempty" doc:"program,word"` // path or name of the executable; default the entry's name
 	SHA256     string       `json:"sha256,omitempty" doc:"sha256,sha256"`
 	Algorithms []string     `json:"algorithms" doc:"algorithms,word,required"`
-	Devices    []string     `json:"devices" doc:"devices,enum:cpu|cuda|opencl|sim,required"`
+	Devices    []string     `json:"devices" doc:"devices,enum:cpu|cuda|netminer|opencl|serial|sim,required"`
 	Args       []string     `json:"args" doc:"args,arg,required"` // with the placeholders of package workload/mining
 	API        *MinerAPI    `json:"api,omitempty" doc:"api"`
 	DevFee     workload.PPM `json:"dev_fee,omitempty" doc:"devFee,share"`

@@ -17,7 +17,7 @@ type TreeNode struct {
 	Impossible bool    `json:"impossible,omitempty"` // leaf: no plan is left
 	Duals      *Duals  `json:"duals,omitempty"`      // leaf, not when Impossible; as the rest
 	Quota      []int64 `json:"quota,omitempty"`      // nano per place of a tenant, see quotas.go
-	Job        []int64 `json:"job,omitempty"`        // nano per job, may be negative
+	Job        []int64 `json:"job,omitempty"`        // nano per job; of a job that may not run at least what not running brings
 	Packs      []int64 `json:"packs,omitempty"`      // per class: nano that its best set of jobs gains at most
 }
 
@@ -149,7 +149,8 @@ func (sc *scenario) bound(leaf *TreeNode, sp *space, short []int64, sets [][]int
 		tenant := bills.tenant(j)
 		pay := leaf.Job[j]
 		if !sc.on[j] {
-			pay = max(pay, in.out[j])
+			pay = max(pay, in.out[j]) // it may also not run
+			leaf.Job[j] = pay
 		}
 		if sp.forced[j] == None {
 			total.addMul(pay, dualUnit)
@@ -201,6 +202,9 @@ func (in *instance) refresh(tree []TreeNode, short []int64) (top int64, ok bool)
 		return 0, false
 	}
 	in.compileQuotas()
+	if !in.suits(tree) {
+		return 0, false
+	}
 	top = -1 << 63
 	var walk func(sc *scenario, rest []TreeNode) []TreeNode
 	walk = func(sc *scenario, rest []TreeNode) []TreeNode {
@@ -226,6 +230,36 @@ func (in *instance) refresh(tree []TreeNode, short []int64) (top int64, ok bool)
 	ok = true
 	walk(in.everything(), tree)
 	return top, ok && top > -1<<63
+}
+
+// suits tells whether a tree, which may be of an earlier round, speaks of this
+// problem's offers and rows: jobs come and go, and contracts with them.
+func (in *instance) suits(tree []TreeNode) bool {
+	p := in.p
+	var walk func(sc *scenario, rest []TreeNode) ([]TreeNode, bool)
+	walk = func(sc *scenario, rest []TreeNode) ([]TreeNode, bool) {
+		if len(rest) == 0 {
+			return nil, false
+		}
+		n, rest := &rest[0], rest[1:]
+		if len(n.Offers) == 0 {
+			d := n.Duals
+			return rest, d == nil || len(n.Job) == len(p.Jobs) && len(n.Quota) == len(in.quotas) && len(n.Packs) == len(p.Classes) &&
+				len(d.Class) == len(p.Classes) && len(d.Zone) == len(p.Zones) && len(d.Row) == len(p.Rows) && len(d.Place) == len(in.places)
+		}
+		for i, f := range n.Offers {
+			if f >= len(p.Offers) || sc.ban[f] || p.Offers[f].Job != p.Offers[n.Offers[0]].Job || i > 0 && f <= n.Offers[i-1] {
+				return nil, false
+			}
+		}
+		rest, ok := walk(sc.assume(n.Offers, false), rest)
+		if !ok {
+			return nil, false
+		}
+		return walk(sc.assume(n.Offers, true), rest)
+	}
+	rest, ok := walk(in.everything(), tree)
+	return ok && len(rest) == 0
 }
 
 // branchDevices is the largest fleet whose proof is taken apart into cases.

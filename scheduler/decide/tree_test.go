@@ -238,3 +238,30 @@ func TestSetsOfAClassAgainstEnumeration(t *testing.T) {
 		}
 	}
 }
+
+// A contract that changes changes which quotas there are; the tree of the round
+// before then speaks of another problem.
+func TestTreeOfAnotherContractIsDropped(t *testing.T) {
+	trees := 0
+	for seed := range uint64(60) {
+		p := Generate(60, 12, ShapeDefault, seed)
+		p.Policy.HoldGapPPM = PPM
+		_, w := Solve(&p, nil, Budget{})
+		if len(w.tree) == 0 {
+			continue
+		}
+		trees++
+		for i := range p.Rows {
+			if p.Rows[i].Kind == RowTenant {
+				p.Rows[i].Limit = MaxCount
+			}
+		}
+		r, _ := Solve(&p, w, Budget{})
+		if err := Verify(&p, &r); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+	if trees == 0 {
+		t.Error("no proof by cases was made")
+	}
+}

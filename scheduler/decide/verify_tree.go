@@ -171,7 +171,9 @@ func (t *treeAudit) leaf(c caseOf, n *TreeNode) error {
 			if p.Jobs[j].Current != None {
 				out = -a.hourly(p.Jobs[j].KillMicro)
 			}
-			pay = max(pay, out)
+			if pay < out {
+				return fmt.Errorf("tree: job %d pays %d, less than not running brings", j, pay)
+			}
 		}
 		sits := c.need[j] && len(list) == 1
 		if !sits {

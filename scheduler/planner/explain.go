@@ -255,8 +255,13 @@ func (r *Round) ExplainJob(id workload.JobID) JobExplanation {
 	pos, asked := b.jobAt[id]
 	if why, ok := b.waits[id]; ok {
 		x.Reasons = append(x.Reasons, why)
-	} else if asked && (b.Problem.Jobs[pos].Current != decide.None || len(r.Jobs[pos]) > 0) {
-		return x // it runs, or starts with this round
+	} else if asked && b.Problem.Jobs[pos].Current != decide.None {
+		if len(r.Jobs[pos]) > 0 { // else it gives way with this round
+			x.Reasons = append(x.Reasons, r.whyRuns(pos))
+		}
+		return x
+	} else if asked && len(r.Jobs[pos]) > 0 {
+		return x // it starts with this round
 	} else if asked {
 		r.explainWaiting(&x, pos)
 	}

@@ -235,6 +235,17 @@ func (r *Round) whyTrains(o offer) workload.Reason {
 	return workload.Why(workload.CodeJob, figures...)
 }
 
+// whyRuns says why a running job goes on: it pays best where it is, or why it
+// stays though another use would pay more there now.
+func (r *Round) whyRuns(pos int) workload.Reason {
+	o := r.Board.offers[r.Board.Problem.Jobs[pos].Current]
+	_, net := r.Board.bestOther(o.class, decide.Use{Kind: decide.UseJob, Index: decide.None})
+	if gain := net - o.money.Net(); gain > 0 {
+		return r.whyKept(o.class, r.Board.jobs[pos], gain)
+	}
+	return r.whyTrains(o)
+}
+
 // floorOver names the target that would be missed, or missed by more, without a
 // job of that width on the class; empty when none would.
 func (r *Round) floorOver(ci int, width int64) string {

@@ -25,7 +25,7 @@ type Local struct {
 }
 
 // placeholders in the order in which errors list them.
-var placeholders = []string{"algorithm", "api.port", "coin", "device.slot", "device.uuid", "node", "pool.endpoint", "pool.host", "pool.name", "pool.port", "wallet.address", "watts"}
+var placeholders = []string{"algorithm", "api.port", "coin", "device.slot", "device.uuid", "node", "pool.endpoint", "pool.endpoints", "pool.host", "pool.name", "pool.port", "power.cap", "wallet.address", "watts"}
 
 // Placeholders lists every name that may stand in braces in a miner's command.
 func Placeholders() []string { return append([]string(nil), placeholders...) }
@@ -54,7 +54,8 @@ func valuesOf(order workload.MineOrder, local Local) (map[string]string, error) 
 	if len(order.Endpoints) == 0 {
 		return nil, workload.Errorf(workload.Invalid, "pool %q has no endpoint", order.Pool)
 	}
-	endpoint := order.Endpoints[max(local.Endpoint, 0)%len(order.Endpoints)]
+	first := max(local.Endpoint, 0) % len(order.Endpoints)
+	endpoint := order.Endpoints[first]
 	address := endpoint
 	if _, rest, ok := strings.Cut(endpoint, "://"); ok {
 		address = rest
@@ -77,9 +78,11 @@ func valuesOf(order workload.MineOrder, local Local) (map[string]string, error) 
 		"device.uuid":    local.DeviceUUID,
 		"node":           string(local.Node),
 		"pool.endpoint":  endpoint,
+		"pool.endpoints": strings.Join(slices.Concat(order.Endpoints[first:], order.Endpoints[:first]), ","), // for miners that fail over by themselves
 		"pool.host":      host,
 		"pool.name":      string(order.Pool),
 		"pool.port":      port,
+		"power.cap":      strconv.FormatInt(max(order.PowerCap, 0), 10), // 0 = none
 		"wallet.address": order.Wallet,
 		"watts":          watts,
 	}, nil

@@ -164,3 +164,16 @@ func FuzzCommand(f *testing.F) {
 		}
 	})
 }
+
+// A miner that fails over by itself gets all endpoints, from the one that is
+// its turn on.
+func TestCommandListsEndpoints(t *testing.T) {
+	o, at := order, local
+	o.Command = []string{"m", "{pool.endpoints}"}
+	for start, want := range []string{"stratum+tcp://a.example:3333,b.example:4444", "b.example:4444,stratum+tcp://a.example:3333"} {
+		at.Endpoint = start
+		if got, err := Command(o, at); err != nil || got[1] != want {
+			t.Errorf("from %d: %q, %v, want %q", start, got, err, want)
+		}
+	}
+}
