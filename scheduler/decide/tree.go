@@ -248,7 +248,7 @@ func (in *instance) suits(tree []TreeNode) bool {
 				len(d.Class) == len(p.Classes) && len(d.Zone) == len(p.Zones) && len(d.Row) == len(p.Rows) && len(d.Place) == len(in.places)
 		}
 		for i, f := range n.Offers {
-			if f >= len(p.Offers) || sc.ban[f] || p.Offers[f].Job != p.Offers[n.Offers[0]].Job || i > 0 && f <= n.Offers[i-1] {
+			if f < 0 || f >= len(p.Offers) || sc.ban[f] || p.Offers[f].Job != p.Offers[n.Offers[0]].Job || i > 0 && f <= n.Offers[i-1] {
 				return nil, false
 			}
 		}

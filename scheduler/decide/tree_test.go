@@ -247,7 +247,7 @@ func TestTreeOfAnotherContractIsDropped(t *testing.T) {
 		p := Generate(60, 12, ShapeDefault, seed)
 		p.Policy.HoldGapPPM = PPM
 		_, w := Solve(&p, nil, Budget{})
-		if len(w.tree) == 0 {
+		if len(w.s.Tree) == 0 {
 			continue
 		}
 		trees++
