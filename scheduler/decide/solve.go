@@ -94,6 +94,8 @@ func fresh(in *instance, w *start, b Budget) (Result, *Warm) {
 	next := store(in, duals, &r.Plan, short, cloneTree(tree))
 	if solved {
 		next.s.Basis, next.s.Settled = l.x.keepBasis(), l.settled
+	} else if w != nil { // a quick round between two full ones does not cost the second its start
+		next.s.Basis, next.s.Settled = w.basis.named(in), w.settled
 	}
 	return r, next
 }
