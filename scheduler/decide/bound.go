@@ -14,8 +14,9 @@ const (
 // short. See DESIGN.md, "Proof".
 func (in *instance) bound(d *Duals, short []int64) int64 {
 	total, power, moves := in.withoutJobs(d, short)
+	k := in.priceKinds(d, power, moves)
 	for j := range in.p.Jobs {
-		total.add(in.jobBound(d, j, power, moves))
+		total.add(k.jobBound(j))
 	}
 	return total.divCeil(dualUnit)
 }
@@ -94,58 +95,6 @@ func (in *instance) withoutJobs(d *Duals, short []int64) (total int128, power []
 		}
 	}
 	return total, power, moves
-}
-
-func (in *instance) jobBound(d *Duals, j int, power []int64, moves int64) int128 {
-	p := in.p
-	var best int128
-	best.addMul(in.out[j], dualUnit)
-	lo, hi := in.offLo[j], in.offLo[j+1]
-	if in.must[j] {
-		lo, hi = p.Jobs[j].Current, p.Jobs[j].Current+1
-	}
-	tenant := in.tenantPrice(d, j)
-	for f := lo; f < hi; f++ {
-		if !in.usable[f] {
-			continue
-		}
-		if rc := in.reduced(d, f, tenant, power, moves); in.must[j] || best.less(rc) {
-			best = rc
-		}
-	}
-	return best
-}
-
-// tenantPrice is what the contract of job j's tenant asks per device.
-func (in *instance) tenantPrice(d *Duals, j int) int64 {
-	var price int64
-	for _, r := range in.tenRow[in.p.Jobs[j].Tenant] {
-		price += d.Row[r]
-	}
-	return price
-}
-
-// reduced is an offer's value less the price of all that it takes, in fine
-// units.
-func (in *instance) reduced(d *Duals, f int, tenant int64, power []int64, moves int64) int128 {
-	o := &in.p.Offers[f]
-	var price, rc int128
-	price.addMul(-d.Class[o.Class]-tenant, dualUnit)
-	if in.p.Jobs[o.Job].Current != f {
-		price.addMul(-moves, dualUnit)
-	}
-	rc.addMul(in.value[f], dualUnit)
-	rc.add(price.times(o.Width))
-	rc.addMul(-power[o.Class], in.offW[f])
-	for _, u := range in.onPlaces[f] {
-		var t int128
-		t.addMul(-d.Place[u.row], dualUnit)
-		rc.add(t.times(u.n))
-	}
-	for _, r := range in.scope[o.Class] {
-		rc.addMul(d.Row[r], in.offerRow(r, f))
-	}
-	return rc
 }
 
 // zonePrices sums, per class, the prices of the caps above it, in fine units

@@ -36,7 +36,7 @@ type branchNode struct {
 func (l *ladder) branch(limit int64) []TreeNode {
 	short := l.s.shorts()
 	d := l.g.duals()
-	b := &branching{l: l, m: newMaster(l.in, short, l.x.keepBasis(), &d, limit), moves: l.b.Moves}
+	b := &branching{l: l, m: newMaster(l.in, short, l.x.rest(), &d, limit), moves: l.b.Moves}
 	b.m.learnPlan(l.s.runs)
 	sc := l.in.everything()
 	sp, ok := sc.reserve()

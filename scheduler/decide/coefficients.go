@@ -31,10 +31,12 @@ type instance struct {
 	tiers    []int   // distinct tiers of soft rows, ascending
 	gangs    []bool  // per class: needs the packing check
 	places   []placeRow
-	onPlaces [][]placeUse // per offer
-	quotas   []quotaRow   // of the tree's leaves, once compileQuotas was called
-	tenQuota [][]int      // per tenant: its quota rows
-	total    int64        // devices
+	kind     []int32    // per offer: position in kinds
+	kinds    []kind     // what offers of one class, width and spread share
+	mostRow  []int64    // see mostFor; nil until asked for
+	quotas   []quotaRow // of the tree's leaves, once compileQuotas was called
+	tenQuota [][]int    // per tenant: its quota rows
+	total    int64      // devices
 
 	// Packing, see packing.go: nodes by size as they are, and room to work in.
 	shelf   []sizes
@@ -75,7 +77,7 @@ func compile(p *Problem) *instance {
 	in := &instance{p: p}
 	in.compileTree()
 	in.compileCells()
-	in.compileJobs()
+	in.compileOffers()
 	in.compileRows()
 	in.settle()
 	in.compilePlaces()
@@ -133,79 +135,6 @@ func (in *instance) compileCells() {
 	for c := range p.Classes {
 		in.cellLo[c+1] += in.cellLo[c]
 	}
-}
-
-func (in *instance) compileJobs() {
-	p := in.p
-	in.value, in.offW = make([]int64, len(p.Offers)), make([]int64, len(p.Offers))
-	in.usable = make([]bool, len(p.Offers))
-	in.out, in.must = make([]int64, len(p.Jobs)), make([]bool, len(p.Jobs))
-	in.offLo = make([]int, len(p.Jobs)+1)
-	in.gangs = make([]bool, len(p.Classes))
-	in.tenRow = make([][]int, p.Tenants)
-	for r, row := range p.Rows {
-		if row.Kind == RowTenant {
-			in.tenRow[row.Tenant] = append(in.tenRow[row.Tenant], r)
-		}
-	}
-	for f, o := range p.Offers {
-		j, c := p.Jobs[o.Job], p.Classes[o.Class]
-		in.offW[f] = o.WattsMeter - o.Width*c.IdleWatts
-		in.value[f] = o.NetMicroPerHour*1000 - in.offW[f]*p.Zones[c.Zone].EnergyMicroPerKWh
-		if j.Current >= 0 && j.Current != f {
-			cost := j.MigrateMicro
-			if p.Offers[j.Current].Class == o.Class {
-				cost = j.ResizeMicro
-			}
-			in.value[f] -= spread(cost, p.Policy.HorizonMinutes)
-		}
-		in.usable[f] = in.fitsAlone(f)
-		if len(c.Nodes) > 0 && in.usable[f] && (o.PerNode > 0 || len(j.On) > 0) {
-			in.gangs[o.Class] = true
-		}
-		in.offLo[o.Job+1]++
-	}
-	for j := range p.Jobs {
-		in.offLo[j+1] += in.offLo[j]
-		if cur := p.Jobs[j].Current; cur >= 0 {
-			in.out[j] = -spread(p.Jobs[j].KillMicro, p.Policy.HorizonMinutes)
-			in.must[j] = (p.Jobs[j].Pinned || p.Jobs[j].Protected) && in.usable[cur]
-		}
-	}
-}
-
-// fitsAlone drops offers that no plan can hold; it also tightens the bound.
-func (in *instance) fitsAlone(f int) bool {
-	p := in.p
-	o := p.Offers[f]
-	if !p.Classes[o.Class].Trainable || o.Width > p.Classes[o.Class].Devices {
-		return false
-	}
-	for _, z := range in.above[o.Class] {
-		if in.offW[f] > in.capZ[z] {
-			return false
-		}
-	}
-	for _, r := range in.tenRow[p.Jobs[o.Job].Tenant] {
-		if o.Width > p.Rows[r].Limit {
-			return false
-		}
-	}
-	if j := &p.Jobs[o.Job]; j.Current == f && len(j.On) > 0 {
-		return in.packs(o.Class, []int{f})
-	}
-	if o.PerNode == 0 || len(p.Classes[o.Class].Nodes) == 0 {
-		return true
-	}
-	need := o.Width / o.PerNode
-	for _, n := range p.Classes[o.Class].Nodes {
-		if n.Free >= o.PerNode {
-			if need--; need == 0 {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (in *instance) compileRows() {

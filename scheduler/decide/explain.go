@@ -308,7 +308,7 @@ func (x *explainer) resources(f int) int64 {
 	for _, z := range in.above[o.Class] {
 		sum.addMul(d.Zone[z]*zoneUnit, in.offW[f])
 	}
-	for _, u := range in.onPlaces[f] {
+	for _, u := range in.placesAt(f) {
 		if u.row < len(d.Place) {
 			var q int128
 			q.addMul(d.Place[u.row], dualUnit)

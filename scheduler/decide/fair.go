@@ -1,6 +1,6 @@
 package decide
 
-import "encoding/binary"
+import "slices"
 
 // firstComeFirst gives the places of jobs that no figure tells apart to the
 // earliest of them. Local search inserts and drops in an order of its own, and
@@ -9,26 +9,18 @@ import "encoding/binary"
 func (s *state) firstComeFirst() {
 	in, p := s.in, s.in.p
 	var groups [][]int
-	at := map[string]int{}
-	var key []byte
+	at := map[uint64]int{}
 	for j, job := range p.Jobs {
 		if job.Current != None || in.must[j] || in.offLo[j] == in.offLo[j+1] {
 			continue
 		}
-		key = key[:0]
-		for _, v := range []int64{int64(job.Tenant), int64(job.Priority), in.out[j]} {
-			key = binary.AppendVarint(key, v)
+		g, ok := at[in.printOf(j)]
+		if ok && !in.twins(groups[g][0], j) {
+			continue // two jobs with one print: as rare as it is harmless
 		}
-		for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
-			o := p.Offers[f]
-			for _, v := range []int64{int64(o.Class), o.Width, o.PerNode, o.NetMicroPerHour, o.WattsMeter} {
-				key = binary.AppendVarint(key, v)
-			}
-		}
-		g, ok := at[string(key)]
 		if !ok {
 			g = len(groups)
-			at[string(key)] = g
+			at[in.printOf(j)] = g
 			groups = append(groups, nil)
 		}
 		groups[g] = append(groups[g], j)
@@ -50,4 +42,23 @@ func (s *state) firstComeFirst() {
 			s.setOffer(twins[i], in.offLo[twins[i]]+rel)
 		}
 	}
+}
+
+// printOf is the same for jobs that no figure tells apart.
+func (in *instance) printOf(j int) uint64 {
+	const odd = 0x9e3779b97f4a7c15
+	h := uint64(in.p.Jobs[j].Tenant)<<8 + uint64(in.p.Jobs[j].Priority)
+	for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
+		h = (h ^ uint64(in.kind[f])) * odd
+		h = (h ^ h>>29 ^ uint64(in.value[f])) * odd
+	}
+	return h
+}
+
+// twins tells whether two waiting jobs differ in nothing but their place.
+func (in *instance) twins(a, b int) bool {
+	x, y := &in.p.Jobs[a], &in.p.Jobs[b]
+	lo, hi, from, till := in.offLo[a], in.offLo[a+1], in.offLo[b], in.offLo[b+1]
+	return x.Tenant == y.Tenant && x.Priority == y.Priority && in.out[a] == in.out[b] && slices.Equal(in.kind[lo:hi], in.kind[from:till]) &&
+		slices.Equal(in.value[lo:hi], in.value[from:till]) && slices.Equal(in.offW[lo:hi], in.offW[from:till])
 }

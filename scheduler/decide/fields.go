@@ -56,6 +56,7 @@ var Fields = []Field{
 	{Path: "mining[].banned", Range: "true, false", Default: "false", Meaning: "may not be used now; listed only because devices still run it"},
 
 	{Path: "jobs", Range: "list", Default: "empty", Meaning: "training and inference jobs, by age"},
+	{Path: "jobs[].key", Unit: "job number", Range: "0 to 18446744073709551615", Default: "0", Meaning: "the same for a job in every round, so that a warm start knows it again; all 0: its position does"},
 	{Path: "jobs[].tenant", Unit: someone + "a tenant", Range: "0 to tenants - 1", Default: Required, Meaning: "whose limit it counts against"},
 	{Path: "jobs[].priority", Unit: "rank", Range: "any", Default: "0", Meaning: "breaks ties between equally good jobs, higher first"},
 	{Path: "jobs[].kill_micro", Unit: micro, Max: MaxScalar, Default: "0", Meaning: "work lost if it is stopped while it runs"},

@@ -254,7 +254,7 @@ func (r *fileReader) object(t json.Token, s *shape, v reflect.Value) error {
 		if s.must[i] {
 			return r.fail("has no %q%s", name, inUnit(", ", s.fields[name].doc.Unit))
 		}
-		if d, err := strconv.ParseInt(s.fields[name].doc.Default, 10, 64); err == nil {
+		if d, err := strconv.ParseInt(s.fields[name].doc.Default, 10, 64); err == nil && d != 0 {
 			v.Field(s.index[name]).SetInt(d)
 		}
 	}

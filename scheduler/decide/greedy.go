@@ -10,6 +10,12 @@ import (
 func greedy(in *instance, g *pricer, order []candidate) *state {
 	s := newState(in)
 	s.promises()
+	s.complete(g, order)
+	return s
+}
+
+// complete lets the jobs in that still fit, then mining.
+func (s *state) complete(g *pricer, order []candidate) {
 	for _, c := range order {
 		if s.offer[c.job] == None {
 			s.tryOffers(c.job, c.offers)
@@ -17,7 +23,6 @@ func greedy(in *instance, g *pricer, order []candidate) *state {
 	}
 	s.fillFloors()
 	s.mineAll(g)
-	return s
 }
 
 // promises places what must stay: locked miners and held jobs.
@@ -49,44 +54,31 @@ func (g *pricer) candidates(lead float64) []candidate {
 	in, p := g.in, g.in.p
 	g.restore()
 	g.sweep(0)
-	var out []candidate
-	for j, job := range p.Jobs {
+	out := make([]candidate, 0, len(p.Jobs))
+	var arena []int
+	var top [leadOffers]scored
+	for j := range p.Jobs {
 		if in.must[j] {
 			continue
 		}
-		tenant := 0.0
-		for _, r := range in.tenRow[job.Tenant] {
-			tenant += g.row[r]
-		}
-		type scored struct {
-			f int
-			v float64
-		}
-		var list []scored
-		for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
-			if !in.usable[f] {
-				continue
-			}
-			rc := g.offerRC(f, tenant, job.Current) - float64(in.out[j])
-			slack := float64(0.02 * g.widthF[f] * g.scale[p.Offers[f].Class])
-			if rc+slack < 0 && g.chosen[f] == 0 {
-				continue
-			}
-			list = append(list, scored{f, rc + float64(2*slack*g.chosen[f])})
-		}
-		if len(list) == 0 {
+		n := g.leading(j, &top)
+		if n == 0 {
 			continue
 		}
-		slices.SortStableFunc(list, func(a, b scored) int { return cmp.Compare(b.v, a.v) })
-		c := candidate{job: j, rank: list[0].v / float64(p.Offers[list[0].f].Width)}
-		for i, x := range list {
-			c.offers = append(c.offers, x.f)
-			width := float64(p.Offers[x.f].Width)
-			if i == c.near && c.rank-x.v/width <= float64(0.05*g.scale[p.Offers[x.f].Class]) {
+		if cap(arena)-len(arena) < n {
+			arena = make([]int, 0, 4096)
+		}
+		from := len(arena)
+		c := candidate{job: j, rank: top[0].v / float64(p.Offers[top[0].f].Width)}
+		for i, x := range top[:n] {
+			arena = append(arena, x.f)
+			o := &p.Offers[x.f]
+			if i == c.near && c.rank-x.v/float64(o.Width) <= float64(0.05*g.scale[o.Class]) {
 				c.near++
 			}
 		}
-		if p.Offers[list[0].f].Width >= 16 {
+		c.offers = arena[from:len(arena):len(arena)]
+		if p.Offers[top[0].f].Width >= 16 {
 			c.rank = float64(c.rank * lead)
 		}
 		out = append(out, c)
@@ -95,6 +87,46 @@ func (g *pricer) candidates(lead float64) []candidate {
 		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(p.Jobs[b.job].Priority, p.Jobs[a.job].Priority))
 	})
 	return out
+}
+
+// leadOffers is how many offers of a job the heuristics look at.
+const leadOffers = 16
+
+type scored struct {
+	f int
+	v float64
+}
+
+// leading puts the offers of job j that pay at the prices of the last sweep, or
+// nearly, into top, best first, and returns their number.
+func (g *pricer) leading(j int, top *[leadOffers]scored) int {
+	in := g.in
+	current := in.p.Jobs[j].Current
+	tenant, out, n := g.tenantPrice(j), float64(in.out[j]), 0
+	for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
+		k := in.kind[f]
+		rc := g.offerRC(f, tenant, current) - out
+		slack := g.slackK[k]
+		if !(rc+slack >= 0) && g.chosen[f] == 0 {
+			continue
+		}
+		if !in.usable[f] {
+			continue
+		}
+		v := rc + float64(2*slack*float64(g.chosen[f]))
+		if n == leadOffers && !(v > top[n-1].v) {
+			continue
+		}
+		if n < leadOffers {
+			n++
+		}
+		i := n - 1
+		for ; i > 0 && top[i-1].v < v; i-- {
+			top[i] = top[i-1]
+		}
+		top[i] = scored{f, v}
+	}
+	return n
 }
 
 // tryOffers puts job j on the first offer that fits and pays or is needed.

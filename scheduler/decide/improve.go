@@ -1,7 +1,5 @@
 package decide
 
-import "sort"
-
 // improver is the local search: it inserts, exchanges and drops jobs, lets
 // mining fill what is left each time, and keeps what is better by tiers and
 // then profit. One trial is one unit of work.
@@ -11,16 +9,22 @@ type improver struct {
 	used   int64
 	shorts []int64
 	only   []bool
+	few    []int   // victims
 	zoneCl [][]int // per zone: classes in its subtree, for zones with a cap
 }
 
-func improve(s *state, order []candidate, budget int64) int64 {
+func newImprover(s *state, budget int64) *improver {
 	im := &improver{s: s, left: budget, only: make([]bool, len(s.in.p.Classes)), zoneCl: make([][]int, len(s.in.p.Zones))}
 	for c := range s.in.p.Classes {
 		for _, z := range s.in.above[c] {
 			im.zoneCl[z] = append(im.zoneCl[z], c)
 		}
 	}
+	return im
+}
+
+func improve(s *state, order []candidate, budget int64) int64 {
+	im := newImprover(s, budget)
 	s.undo = true
 	for pass := 0; pass < 3 && im.left > 0; pass++ {
 		before, old := s.shorts(), s.value
@@ -71,7 +75,7 @@ func (im *improver) inserts(order []candidate) {
 				}
 				continue
 			}
-			if im.trial(func() bool { return im.insert(c.job, f) }) {
+			if im.trial(func() bool { return im.insert(c.job, f, true) }) {
 				break
 			}
 		}
@@ -79,8 +83,8 @@ func (im *improver) inserts(order []candidate) {
 }
 
 // insert puts job j on offer f and clears the way: mining first, then the jobs
-// of the class that earn least per device.
-func (im *improver) insert(j, f int) bool {
+// of the class that earn least per device, unless evict is false.
+func (im *improver) insert(j, f int, evict bool) bool {
 	s, in := im.s, im.s.in
 	if !in.usable[f] || in.must[j] {
 		return false
@@ -93,7 +97,7 @@ func (im *improver) insert(j, f int) bool {
 		s.put(j, None)
 	}
 	s.clearMining(c, w)
-	if !s.fits(f) {
+	if !s.fits(f) && evict {
 		for _, v := range im.victims(c, f) {
 			s.put(v, None)
 			if s.fits(f) {
@@ -158,33 +162,40 @@ func (im *improver) clearPower(c, f int) bool {
 	return s.fits(f)
 }
 
+// mostVictims is how many jobs one insertion may stop.
+const mostVictims = 8
+
 // victims lists jobs of a class that may be stopped for offer f, least earning
-// per device first, at most eight.
+// per device first.
 func (im *improver) victims(c, f int) []int {
 	s, in := im.s, im.s.in
-	var list []int
+	var per [mostVictims]float64
+	list := im.few[:0]
+	limit := float64(1.5 * (float64(in.value[f]) / float64(in.p.Offers[f].Width)))
 	for _, x := range s.runs[c] {
-		if j := in.p.Offers[x].Job; !in.must[j] {
-			list = append(list, j)
+		j := in.p.Offers[x].Job
+		if in.must[j] {
+			continue
 		}
-	}
-	per := func(j int) float64 {
-		x := s.offer[j]
-		return float64(in.value[x]-in.out[j]) / float64(in.p.Offers[x].Width)
-	}
-	sort.Slice(list, func(a, b int) bool {
-		x, y := per(list[a]), per(list[b])
-		if x != y {
-			return x < y
+		v := float64(in.value[x]-in.out[j]) / float64(in.kinds[in.kind[x]].width)
+		if v > limit {
+			continue
 		}
-		return list[a] < list[b]
-	})
-	limit := float64(in.value[f]) / float64(in.p.Offers[f].Width)
-	for i, j := range list {
-		if i == 8 || per(j) > 1.5*limit {
-			return list[:i]
+		i := len(list)
+		for i > 0 && (v < per[i-1] || v == per[i-1] && j < list[i-1]) {
+			i--
 		}
+		if i == mostVictims {
+			continue
+		}
+		if len(list) < mostVictims {
+			list = append(list, 0)
+		}
+		copy(list[i+1:], list[i:])
+		copy(per[i+1:], per[i:])
+		list[i], per[i] = j, v
 	}
+	im.few = list
 	return list
 }
 

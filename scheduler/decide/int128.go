@@ -41,6 +41,16 @@ func (x int128) times(n int64) int128 {
 	return int128{hi: int64(hi) + x.hi*n, lo: lo}
 }
 
+// float is x, rounded.
+func (x int128) float() float64 {
+	if x.hi < 0 { // so that small negative figures keep their digits
+		lo, borrow := bits.Sub64(0, x.lo, 0)
+		hi, _ := bits.Sub64(0, uint64(x.hi), borrow)
+		return -(float64(float64(hi)*(1<<64)) + float64(lo))
+	}
+	return float64(float64(x.hi)*(1<<64)) + float64(x.lo)
+}
+
 // divCeil is x/d rounded up, d > 0, limited to the range of int64.
 func (x int128) divCeil(d int64) int64 {
 	neg := x.hi < 0

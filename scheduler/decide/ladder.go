@@ -7,7 +7,7 @@ import "slices"
 type ladder struct {
 	in    *instance
 	g     *pricer
-	w     *Warm
+	w     *start // nil: cold
 	b     Budget
 	work  Budget
 	s     *state
@@ -54,6 +54,13 @@ func (l *ladder) warmUp() {
 // another one.
 const driftPPM = 5000
 
+// A dive may take the relaxation up to so many times the pivots it had, counted
+// from a sensible least when it started warm.
+const (
+	diveTimes = 3
+	leastDive = 4000
+)
+
 // gap is the best plan's distance from the relaxation, in ppm of the turnover.
 func (l *ladder) gap() int64 {
 	return share(int64(l.x.value)-l.in.base-l.s.value, l.in.turnover(l.s))
@@ -74,14 +81,19 @@ func (l *ladder) search(order []candidate, parts int64) {
 	l.seen = append(l.seen, t)
 }
 
+// first finds a plan that tells which targets can be served: the old one where
+// it still stands and misses none, else greedy at the prices at hand.
 func (l *ladder) first() {
-	order := l.g.candidates(leads[0])
-	l.offer(greedy(l.in, l.g, order))
 	if l.w != nil {
 		if old := newState(l.in); old.load(&l.w.plan) {
 			l.offer(old)
+			if !anyPositive(old.shorts()) {
+				return
+			}
 		}
 	}
+	order := l.g.candidates(leads[0])
+	l.offer(greedy(l.in, l.g, order))
 	if l.w == nil {
 		l.s = l.s.clone()
 		l.work.Moves += improve(l.s, order, l.b.Moves/4)
@@ -92,10 +104,14 @@ func (l *ladder) first() {
 // its values to other plans. It tells whether the prices in the pricer are the
 // relaxation's.
 func (l *ladder) relax() bool {
+	if l.b.Pivots == Quick.Pivots {
+		l.g.restore()
+		return false
+	}
 	l.x = newRelaxation(l.in, l.g)
 	x := l.x
 	x.short = l.goal
-	if l.w != nil {
+	if l.w != nil && l.w.basis != nil {
 		x.resume(l.w.basis)
 	}
 	for _, f := range l.s.offer {
@@ -103,20 +119,30 @@ func (l *ladder) relax() bool {
 			x.bring(f)
 		}
 	}
-	for _, c := range l.g.candidates(1) {
-		for i, f := range c.offers {
-			if i < 2 {
-				x.bring(f)
+	if l.w == nil || l.w.basis == nil { // else pricing finds what is missing
+		for _, c := range l.g.candidates(1) {
+			for i, f := range c.offers {
+				if i < 3 {
+					x.bring(f)
+				}
 			}
 		}
+		x.crash(l.s)
 	}
+
 	solved := x.sift(l.b.Pivots)
 	l.work.Pivots = x.pivots
 	if !solved {
+		l.g.start(&l.early)
+		l.g.sweep(0)
+		l.g.save()
+		for _, lead := range leads {
+			l.search(l.g.candidates(lead), int64(len(leads)))
+		}
 		return false
 	}
 	l.g.save()
-	copy(l.g.chosen, x.share)
+	x.mark()
 	l.root = slices.Clone(x.share)
 	x.purge()
 	for _, guide := range l.guides {
@@ -129,37 +155,34 @@ func (l *ladder) relax() bool {
 		l.search(x.order(1), 4)
 	} else { // mostly the old plan, to be mended where prices moved
 		order := l.g.candidates(leads[0])
-		l.search(order, 4)
+		l.settled = l.w.settled
 		t := l.s.clone()
 		l.work.Moves += improve(t, order, l.b.Moves/4)
 		l.offer(t)
-	}
-	l.settled = PPM
-	if l.w != nil {
-		l.settled = l.w.settled
+		if l.gap() > l.settled+driftPPM/4 {
+			l.search(order, 4)
+		}
 	}
 	// The dive costs more than all else. Its plan lives on in the plans of the
 	// next rounds, so it is made again only when those have drifted from it.
 	if l.w == nil || l.gap() > l.settled+driftPPM {
-		x.dive(l.b.Pivots)
-		l.work.Pivots = x.pivots
-		l.search(x.order(1), 4)
+		l.dive(min(l.b.Pivots, diveTimes*max(x.pivots, leastDive)))
 		l.settled = l.gap()
 	}
 	return true
 }
 
-// walk is the way without a relaxation: the long descent and plans at its
-// prices.
-func (l *ladder) walk() {
-	g := l.g
-	g.start(&l.early)
-	g.best = inf
-	g.run(l.b.PriceSweeps, 0.05, 0.0005)
-	l.work.PriceSweeps += l.b.PriceSweeps
-	for _, lead := range leads {
-		l.search(g.candidates(lead), int64(len(leads)))
-	}
+// dive makes two plans of the relaxation's dive: the one that it ends with,
+// completed, and one from its order of jobs.
+func (l *ladder) dive(limit int64) {
+	t := l.x.dive(limit)
+	l.work.Pivots = l.x.pivots
+	order := l.x.order(1)
+	t.complete(l.g, order)
+	l.work.Moves += improve(t, order, l.b.Moves/4)
+	l.offer(t)
+	l.seen = append(l.seen, t)
+	l.search(order, 4)
 }
 
 // prove returns the integer prices that bound plans missing short the best.

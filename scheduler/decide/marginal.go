@@ -79,8 +79,10 @@ type prober struct {
 
 func newProber(p *Problem, r *Result, w *Warm, b Budget) (*prober, bool) {
 	m := &prober{in: compile(p), left: b.withDefaults().Pivots}
-	if w != nil && w.suits(p) {
-		m.basis = w.basis
+	if w != nil {
+		if from := w.carry(m.in); from != nil {
+			m.basis = from.basis
+		}
 	}
 	s := newState(m.in)
 	if len(r.Plan.Cells) != len(p.Mining) || len(r.Plan.Jobs) != len(p.Jobs) || !s.load(&r.Plan) {
@@ -91,7 +93,7 @@ func newProber(p *Problem, r *Result, w *Warm, b Budget) (*prober, bool) {
 	if !ok {
 		return nil, false
 	}
-	m.basis, m.now = x.keepBasis(), m.value(m.in, x)
+	m.basis, m.now = x.rest(), m.value(m.in, x)
 	return m, true
 }
 
@@ -99,7 +101,9 @@ func newProber(p *Problem, r *Result, w *Warm, b Budget) (*prober, bool) {
 func (m *prober) solve(in *instance) (*relaxation, bool) {
 	x := newRelaxation(in, newPricer(in))
 	x.short = m.short
-	if m.basis == nil || !x.resume(m.basis) {
+	if m.basis != nil {
+		x.resume(m.basis)
+	} else {
 		for _, c := range x.g.candidates(1) {
 			x.bring(c.offers[0])
 		}
@@ -205,7 +209,7 @@ func (in *instance) moved(bind RowReport, step int64) (*instance, bool) {
 // both.
 func Costs(p *Problem, r *Result, w *Warm, b Budget) []TargetCost {
 	var out []TargetCost
-	if w == nil || !w.suits(p) {
+	if w == nil || w.carry(compile(p)) == nil {
 		return nil
 	}
 	var before Result
@@ -240,7 +244,8 @@ func Costs(p *Problem, r *Result, w *Warm, b Budget) []TargetCost {
 
 // mended solves q from a plan and the basis of a round without a new dive.
 func mended(q *Problem, w *Warm, pl Plan, b Budget) Result {
-	r, _ := fresh(compile(q), warmFor(q, w, pl, PPM), b.withDefaults())
+	in := compile(q)
+	r, _ := fresh(in, w.towards(in, pl, PPM), b.withDefaults())
 	return r
 }
 

@@ -56,7 +56,7 @@ func newMaster(in *instance, short []int64, from *relaxBasis, d *Duals, limit in
 	m.x.short = short
 	if from != nil {
 		b := *from
-		b.Work, b.Offer = nil, nil
+		b.work, b.Offer = nil, nil
 		m.x.resume(&b)
 	}
 	m.start = m.x.build()
@@ -378,7 +378,7 @@ func (m *master) gain(i int, v point, s *lp.Solution) float64 {
 		for _, z := range in.above[o.Class] {
 			t -= float64(float64(in.offW[f]) * v[nC+z])
 		}
-		for _, u := range in.onPlaces[f] {
+		for _, u := range in.placesAt(f) {
 			t -= float64(float64(u.n) * v[nC+nZ+u.row])
 		}
 		for _, r := range in.scope[o.Class] {
@@ -519,8 +519,9 @@ func (m *master) from(d *Duals) point {
 	}
 	at = append(at, float64(d.Moves))
 	at = append(at, make(point, len(in.quotas))...)
+	bills := in.priceKinds(d, power, moves)
 	for j := range p.Jobs {
-		x := in.jobBound(d, j, power, moves)
+		x := bills.jobBound(j)
 		at = append(at, float64(x.divCeil(dualUnit)))
 	}
 	return at

@@ -74,6 +74,7 @@ type MiningCell struct {
 
 // Job is one training or inference job. Costs are one-off.
 type Job struct {
+	Key          uint64    `json:"key,omitempty"` // the same over rounds, so that a warm start knows the job again; all 0: its position does
 	Tenant       int       `json:"tenant"`
 	Priority     int       `json:"priority"`            // breaks ties between equally good jobs; higher first
 	KillMicro    int64     `json:"kill_micro"`          // lost work if a running job is stopped
@@ -83,7 +84,7 @@ type Job struct {
 	On           []NodeUse `json:"on,omitempty"`        // where it runs now; lets a kept gang hold its nodes
 	Pinned       bool      `json:"pinned,omitempty"`    // must stay on Current (contract)
 	Protected    bool      `json:"protected,omitempty"` // must stay on Current until its minimum run time is over
-	Arrived      bool      `json:"arrived,omitempty"`   // new since the previous plan; ends a hold
+	Arrived      bool      `json:"arrived,omitempty"`   // new since the previous plan; inserted first, even into a plan that is held
 }
 
 // NodeUse is a count of devices on one node.

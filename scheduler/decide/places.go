@@ -23,15 +23,15 @@ type placeUse struct {
 func (in *instance) compilePlaces() {
 	p := in.p
 	perNode, widths := make([][]int, len(p.Classes)), make([][]int, len(p.Classes))
-	for f, o := range p.Offers {
-		if !in.usable[f] {
+	for _, k := range in.kinds[1:] {
+		if !k.fits {
 			continue
 		}
-		if o.PerNode > 1 && len(p.Classes[o.Class].Nodes) > 0 {
-			perNode[o.Class] = insertSorted(perNode[o.Class], int(o.PerNode))
+		if k.perNode > 1 && len(p.Classes[k.class].Nodes) > 0 {
+			perNode[k.class] = insertSorted(perNode[k.class], int(k.perNode))
 		}
-		if o.Width > 1 {
-			widths[o.Class] = insertSorted(widths[o.Class], int(o.Width))
+		if k.width > 1 {
+			widths[k.class] = insertSorted(widths[k.class], int(k.width))
 		}
 	}
 	first := make([]int, len(p.Classes)+1)
@@ -54,32 +54,30 @@ func (in *instance) compilePlaces() {
 		}
 	}
 	first[len(p.Classes)] = len(in.places)
-	in.onPlaces = make([][]placeUse, len(p.Offers))
-	for f, o := range p.Offers {
-		for i := first[o.Class]; i < first[o.Class+1] && in.usable[f]; i++ {
-			if n := in.placesOf(f, in.places[i]); n > 0 {
-				in.onPlaces[f] = append(in.onPlaces[f], placeUse{i, n})
+	for i := range in.kinds[1:] {
+		k := &in.kinds[i+1]
+		for r := first[k.class]; r < first[k.class+1] && k.fits; r++ {
+			if n := in.placesOf(k, in.places[r]); n > 0 {
+				k.uses = append(k.uses, placeUse{r, n})
 			}
 		}
 	}
 }
 
-// placesOf is how many places of a row offer f takes. A running gang that says
-// where it is holds just those nodes.
-func (in *instance) placesOf(f int, r placeRow) int64 {
-	o := &in.p.Offers[f]
-	j := &in.p.Jobs[o.Job]
+// placesOf is how many places of a row an offer of kind k takes. A running gang
+// that says where it is holds just those nodes.
+func (in *instance) placesOf(k *kind, r placeRow) int64 {
 	switch {
 	case r.whole:
-		return o.Width / r.t
-	case j.Current == f && len(j.On) > 0:
+		return k.width / r.t
+	case k.held != None:
 		var n int64
-		for _, u := range j.On {
+		for _, u := range in.p.Jobs[in.p.Offers[k.held].Job].On {
 			n += u.Devices / r.t
 		}
 		return n
-	case o.PerNode > 0:
-		return o.Width / o.PerNode * (o.PerNode / r.t)
+	case k.perNode > 0:
+		return k.width / k.perNode * (k.perNode / r.t)
 	}
 	return 0
 }

@@ -27,7 +27,7 @@ type pricer struct {
 	mineDev []float64
 	mineW   []float64
 	zprice  []float64
-	chosen  []float64 // per offer: share of the late sweeps that chose it
+	chosen  []float32 // per offer: share of the late sweeps that chose it
 	useC    []float64
 	wattC   []float64
 	jobDevC []float64
@@ -41,27 +41,14 @@ type pricer struct {
 	cellWF  []float64
 	meterF  []float64
 	grossF  []float64
-	valueF  []float64
-	widthF  []float64
-	offWF   []float64
-	offMF   []float64
-	perOff  []float64 // per class, this sweep: value of a device and of a watt of an offer
-	perOffW []float64
-	cols    []column
-	places  []placeTerm
+	kinds   []kindPrice
+	slackK  []float64 // per kind: how far from paying an offer is still looked at
 }
 
-// column is an offer as a sweep sees it, packed because the sweeps are most of
-// the work of a cold round.
-type column struct {
-	value, width, watts float64
-	class, lo, hi       int32 // lo, hi: its terms in places
-	usable              bool
-}
-
-type placeTerm struct {
-	row int32
-	n   float64
+// kindPrice is what an offer of a kind pays at the prices of this sweep: fixed
+// for its devices and places, more per watt and, to its tenant, per device.
+type kindPrice struct {
+	fixed, watt, width float64
 }
 
 type floatDuals struct {
@@ -86,29 +73,20 @@ func newPricer(in *instance) *pricer {
 		slack: make([]float64, n), scale: make([]float64, n), mom: make([]float64, n), sq: make([]float64, n),
 		relax: make([]float64, nR), floor: make([]float64, nC), top: make([]int, nC),
 		perDev: make([]float64, nC), perW: make([]float64, nC), mineDev: make([]float64, nC), mineW: make([]float64, nC),
-		zprice: make([]float64, nC), chosen: make([]float64, len(p.Offers)),
+		zprice: make([]float64, nC), chosen: make([]float32, len(p.Offers)),
 		useC: make([]float64, nC), wattC: make([]float64, nC), jobDevC: make([]float64, nC), jobWC: make([]float64, nC),
 		minDevC: make([]float64, nC), minWC: make([]float64, nC), gross: make([]float64, p.Coins),
-		keepF: floatsOf(in.keep), enterF: floatsOf(in.enter), cellWF: floatsOf(in.cellW),
-		valueF: floatsOf(in.value), offWF: floatsOf(in.offW)}
+		keepF: floatsOf(in.keep), enterF: floatsOf(in.enter), cellWF: floatsOf(in.cellW)}
 	g.meterF, g.grossF = make([]float64, len(p.Mining)), make([]float64, len(p.Mining))
 	for k, m := range p.Mining {
 		g.meterF[k], g.grossF[k] = float64(m.WattsMeter), float64(m.GrossMicroPerHour)
 	}
-	g.widthF, g.offMF = make([]float64, len(p.Offers)), make([]float64, len(p.Offers))
-	for f, o := range p.Offers {
-		g.widthF[f], g.offMF[f] = float64(o.Width), float64(o.WattsMeter)
-	}
-	g.perOff, g.perOffW = make([]float64, nC), make([]float64, nC)
-	for f, o := range p.Offers {
-		c := column{value: g.valueF[f], width: g.widthF[f], watts: g.offMF[f], class: int32(o.Class), lo: int32(len(g.places)), usable: in.usable[f]}
-		for _, u := range in.onPlaces[f] {
-			g.places = append(g.places, placeTerm{int32(u.row), float64(u.n)})
-		}
-		c.hi = int32(len(g.places))
-		g.cols = append(g.cols, c)
-	}
+	g.kinds = make([]kindPrice, len(in.kinds))
 	g.scales()
+	g.slackK = make([]float64, len(in.kinds))
+	for i := 1; i < len(in.kinds); i++ {
+		g.slackK[i] = float64(0.02 * float64(in.kinds[i].width) * g.scale[in.kinds[i].class])
+	}
 	return g
 }
 
@@ -127,8 +105,9 @@ func (g *pricer) scales() {
 	}
 	for f, o := range p.Offers {
 		if in.usable[f] {
-			dev[o.Class] = math.Max(dev[o.Class], g.valueF[f]/g.widthF[f])
-			watt[o.Class] = math.Max(watt[o.Class], g.valueF[f]/math.Max(1, g.offWF[f]))
+			v := float64(in.value[f])
+			dev[o.Class] = math.Max(dev[o.Class], v/float64(o.Width))
+			watt[o.Class] = math.Max(watt[o.Class], v/math.Max(1, float64(in.offW[f])))
 		}
 	}
 	for c := 0; c < nC; c++ {
@@ -301,11 +280,9 @@ func (g *pricer) sweep(late float64) float64 {
 	moved := 0.0
 	for c := 0; c < nC; c++ {
 		g.class[c] = math.Max(g.class[c], g.floor[c])
-		// Watts above idle are meter watts less the idle draw of the width.
-		g.perOff[c] = g.perDev[c] - g.class[c] + float64(g.zprice[c]*float64(p.Classes[c].IdleWatts))
-		g.perOffW[c] = g.perW[c] - g.zprice[c]
 		total += float64(g.class[c] * float64(p.Classes[c].Devices))
 	}
+	g.priceKinds()
 	for j := range p.Jobs {
 		l, mv := g.sweepJob(j, late)
 		total += l
@@ -370,6 +347,24 @@ func (g *pricer) wideOffer(f int) float64 {
 	return v
 }
 
+// priceKinds prepares what sweepJob and offerRC look up.
+func (g *pricer) priceKinds() {
+	in, p := g.in, g.in.p
+	g.kinds[0] = kindPrice{fixed: math.Inf(1)}
+	for i := 1; i < len(g.kinds); i++ {
+		k := &in.kinds[i]
+		c := k.class
+		w := float64(k.width)
+		// Watts at the meter are those above idle and the idle draw of the width.
+		per := g.class[c] + g.moves - g.perDev[c] - float64(g.perW[c]*float64(p.Classes[c].IdleWatts))
+		fixed := float64(w * per)
+		for _, u := range k.uses {
+			fixed += float64(float64(u.n) * g.node[u.row])
+		}
+		g.kinds[i] = kindPrice{fixed: fixed, watt: g.zprice[c] - g.perW[c], width: w}
+	}
+}
+
 // sweepJob returns the job's best reduced value and the devices it moves.
 func (g *pricer) sweepJob(j int, late float64) (float64, float64) {
 	in, p := g.in, g.in.p
@@ -380,69 +375,74 @@ func (g *pricer) sweepJob(j int, late float64) (float64, float64) {
 		lo, hi = job.Current, job.Current+1
 		best = math.Inf(-1)
 	}
-	tenant := 0.0
-	for _, r := range in.tenRow[job.Tenant] {
-		tenant += g.row[r]
-	}
-	tenant += g.moves
-	for f := lo; f < hi; f++ {
-		c := &g.cols[f]
-		if !c.usable {
-			continue
+	tenant := g.tenantPrice(j)
+	value, offW, kinds := in.value[lo:hi], in.offW[lo:hi], in.kind[lo:hi]
+	offW, kinds = offW[:len(value)], kinds[:len(value)]
+	for i, v := range value {
+		k := &g.kinds[kinds[i]]
+		rc := float64(v) - k.fixed - float64(k.width*tenant) - float64(float64(offW[i])*k.watt)
+		if lo+i == job.Current {
+			rc += float64(k.width * g.moves)
 		}
-		rc := c.value + float64(c.width*(g.perOff[c.class]-tenant)) + float64(c.watts*g.perOffW[c.class])
-		if f == job.Current {
-			rc += float64(c.width * g.moves)
-		}
-		rc += g.wideOffer(f)
-		if rc <= best {
-			continue // places only cost
-		}
-		for _, u := range g.places[c.lo:c.hi] {
-			rc -= float64(u.n * g.node[u.row])
+		if in.wide != nil {
+			rc += g.wideOffer(lo + i)
 		}
 		if rc > best {
-			best, at = rc, f
+			best, at = rc, lo+i
 		}
 	}
 	if at == None {
 		return best, 0
 	}
-	g.chosen[at] += late
-	c := p.Offers[at].Class
-	g.useC[c] += g.widthF[at]
-	g.wattC[c] += g.offWF[at]
-	g.jobDevC[c] += g.widthF[at]
-	g.jobWC[c] += g.offMF[at]
-	for _, r := range in.tenRow[job.Tenant] {
-		g.slack[len(g.class)+len(g.zone)+r] -= g.widthF[at]
+	return best, g.choose(j, at, late)
+}
+
+// tenantPrice is what a device of job j costs beside its class.
+func (g *pricer) tenantPrice(j int) float64 {
+	t := 0.0
+	for _, r := range g.in.tenRow[g.in.p.Jobs[j].Tenant] {
+		t += g.row[r]
 	}
-	for _, u := range in.onPlaces[at] {
+	return t
+}
+
+// choose books offer f for its job and returns the devices that move.
+func (g *pricer) choose(j, f int, late float64) float64 {
+	in, p := g.in, g.in.p
+	o := &p.Offers[f]
+	w := float64(o.Width)
+	g.chosen[f] += float32(late)
+	c := o.Class
+	g.useC[c] += w
+	g.wattC[c] += float64(in.offW[f])
+	g.jobDevC[c] += w
+	g.jobWC[c] += float64(o.WattsMeter)
+	for _, r := range in.tenRow[p.Jobs[j].Tenant] {
+		g.slack[len(g.class)+len(g.zone)+r] -= w
+	}
+	for _, u := range in.placesAt(f) {
 		g.slack[len(g.class)+len(g.zone)+len(g.row)+u.row] -= float64(u.n)
 	}
 	if in.wide != nil {
 		for _, r := range in.wide[c] {
-			g.slack[len(g.class)+len(g.zone)+r] += float64(in.offerRow(r, at))
+			g.slack[len(g.class)+len(g.zone)+r] += float64(in.offerRow(r, f))
 		}
 	}
-	if at != job.Current {
-		return best, g.widthF[at]
+	if f != p.Jobs[j].Current {
+		return w
 	}
-	return best, 0
+	return 0
 }
 
-// offerRC is an offer's reduced value at the prices of the last sweep.
+// offerRC is an offer's reduced value at the prices of the last sweep; tenant
+// is tenantPrice of its job, current what that runs on.
 func (g *pricer) offerRC(f int, tenant float64, current int) float64 {
-	c := g.in.p.Offers[f].Class
-	per := g.perDev[c] - g.class[c] - tenant
-	if f != current {
-		per -= g.moves
+	k := &g.kinds[g.in.kind[f]]
+	v := float64(g.in.value[f]) - k.fixed - float64(k.width*tenant) - float64(float64(g.in.offW[f])*k.watt)
+	if f == current {
+		v += float64(k.width * g.moves)
 	}
-	v := g.valueF[f] + g.wideOffer(f)
-	for _, u := range g.in.onPlaces[f] {
-		v -= float64(float64(u.n) * g.node[u.row])
-	}
-	return v + float64(g.widthF[f]*per) + float64(g.perW[c]*g.offMF[f]) - float64(g.zprice[c]*g.offWF[f])
+	return v + g.wideOffer(f)
 }
 
 // slacks turns the sums of a sweep into rhs - use per row and returns the rhs

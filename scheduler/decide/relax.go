@@ -36,6 +36,8 @@ type relaxation struct {
 	auxAt  []lp.Place // shortfalls, coins, their total
 	pivots int64
 
+	jobDual []float64 // per job: what its row is worth
+
 	coinOf []int // per coin: its aggregator, or None
 	coinN  int
 	base   int // fixed rows
@@ -48,23 +50,12 @@ type relaxation struct {
 	jobRow  []int
 }
 
-// relaxBasis is what Warm keeps of a relaxation.
-type relaxBasis struct {
-	Work  []int      `json:"work"`
-	Row   []lp.Place `json:"row"`
-	Job   []lp.Place `json:"job"`
-	Keep  []lp.Place `json:"keep"`
-	Enter []lp.Place `json:"enter"`
-	Offer []lp.Place `json:"offer"` // as Work
-	Aux   []lp.Place `json:"aux"`
-}
-
 func newRelaxation(in *instance, g *pricer) *relaxation {
 	p := in.p
 	x := &relaxation{in: in, g: g, has: make([]bool, len(p.Offers)), fixed: make([]int8, len(p.Offers)), share: make([]float64, len(p.Offers)),
 		z: make([]float64, len(p.Rows)), jobAt: make([]lp.Place, len(p.Jobs)), keepAt: make([]lp.Place, len(p.Mining)),
 		entAt: make([]lp.Place, len(p.Mining)), offAt: make([]lp.Place, len(p.Offers)), coinOf: make([]int, p.Coins),
-		keepCol: make([]int, len(p.Mining)), entCol: make([]int, len(p.Mining)), offCol: make([]int, len(p.Offers)), jobRow: make([]int, len(p.Jobs))}
+		keepCol: make([]int, len(p.Mining)), entCol: make([]int, len(p.Mining)), offCol: make([]int, len(p.Offers)), jobRow: make([]int, len(p.Jobs)), jobDual: make([]float64, len(p.Jobs))}
 	for m := range x.coinOf {
 		x.coinOf[m] = None
 	}
@@ -87,40 +78,6 @@ func newRelaxation(in *instance, g *pricer) *relaxation {
 	}
 	x.auxAt = make([]lp.Place, len(p.Rows)+x.coinN+1)
 	return x
-}
-
-// resume takes the basis of an earlier round; one of another shape is ignored.
-func (x *relaxation) resume(b *relaxBasis) bool {
-	if b == nil || len(b.Row) != len(x.rowAt) || len(b.Job) != len(x.jobAt) || len(b.Keep) != len(x.keepAt) ||
-		len(b.Enter) != len(x.entAt) || len(b.Aux) != len(x.auxAt) || len(b.Offer) != len(b.Work) {
-		return false
-	}
-	for _, f := range b.Work {
-		if f < 0 || f >= len(x.has) {
-			return false
-		}
-	}
-	copy(x.rowAt, b.Row)
-	copy(x.jobAt, b.Job)
-	copy(x.keepAt, b.Keep)
-	copy(x.entAt, b.Enter)
-	copy(x.auxAt, b.Aux)
-	for i, f := range b.Work {
-		if x.bring(f) {
-			x.offAt[f] = b.Offer[i]
-		}
-	}
-	return true
-}
-
-// keepBasis copies what the next round can start from.
-func (x *relaxation) keepBasis() *relaxBasis {
-	b := &relaxBasis{Work: slices.Clone(x.work), Row: slices.Clone(x.rowAt), Job: slices.Clone(x.jobAt),
-		Keep: slices.Clone(x.keepAt), Enter: slices.Clone(x.entAt), Aux: slices.Clone(x.auxAt)}
-	for _, f := range x.work {
-		b.Offer = append(b.Offer, x.offAt[f])
-	}
-	return b
 }
 
 // bring puts an offer into the program.
@@ -176,9 +133,17 @@ func (x *relaxation) build() lp.Basis {
 	for i := 0; x.coinN > 0 && i <= x.coinN; i++ {
 		m.AddRow(0, 0)
 	}
-	offers := make([]int, len(p.Jobs))
+	offers := make([]int32, len(p.Jobs))
 	for _, f := range x.work {
 		offers[p.Offers[f].Job]++
+	}
+	for _, f := range x.work {
+		// A job that runs in full holds its row tight. With its column basic in
+		// the row's place, the row's price keeps its other offers from looking
+		// better than they are.
+		if j := p.Offers[f].Job; offers[j] > 1 && x.offAt[f] == lp.AtUpper && x.jobAt[j] == lp.Basic && x.fixed[f] == 0 {
+			x.offAt[f], x.jobAt[j] = lp.Basic, lp.AtUpper
+		}
 	}
 	for j := range x.jobRow {
 		x.jobRow[j] = None
@@ -271,7 +236,7 @@ func (x *relaxation) columns(at []lp.Place) []lp.Place {
 		for _, z := range in.above[o.Class] {
 			put(nC+z, float64(in.offW[f]))
 		}
-		for _, u := range in.onPlaces[f] {
+		for _, u := range in.placesAt(f) {
 			put(nC+nZ+u.row, float64(u.n))
 		}
 		for _, r := range in.scope[o.Class] {
@@ -304,6 +269,7 @@ func (x *relaxation) columns(at []lp.Place) []lp.Place {
 func (x *relaxation) solve(limit int64) lp.Status {
 	b := x.build()
 	s := lp.Solve(x.m, &b, max(1, limit))
+
 	x.pivots += s.Pivots
 	if s.Status != lp.Optimal {
 		return s.Status
@@ -317,9 +283,9 @@ func (x *relaxation) take(s *lp.Solution) {
 	nC, nZ, nP := len(p.Classes), len(p.Zones), len(in.places)
 	copy(x.rowAt, s.Basis.Rows)
 	for j, r := range x.jobRow {
-		x.jobAt[j] = lp.Basic
+		x.jobAt[j], x.jobDual[j] = lp.Basic, 0
 		if r != None {
-			x.jobAt[j] = s.Basis.Rows[r]
+			x.jobAt[j], x.jobDual[j] = s.Basis.Rows[r], math.Max(0, s.Dual[r])
 		}
 	}
 	for k := range p.Mining {

@@ -31,10 +31,10 @@ func TestSiftingReachesTheRelaxation(t *testing.T) {
 			p.Policy.MaxMoves = int64(seed) * 200
 			r, w := Solve(&p, nil, Budget{})
 			mustVerify(t, &p, &r)
-			if w.basis == nil {
+			if w.s.Basis == nil {
 				t.Fatalf("%s %d: the relaxation was not solved", shape, seed)
 			}
-			x, all := whole(&p, w.shorts)
+			x, all := whole(&p, w.s.Shorts)
 			if all.Status != lp.Optimal {
 				t.Fatalf("%s %d: %s", shape, seed, all.Status)
 			}
@@ -76,7 +76,7 @@ func TestWithoutPivotsTheWalkStillProves(t *testing.T) {
 		r, w := Solve(&p, nil, Budget{})
 		low, lw := Solve(&p, nil, Budget{Pivots: 1})
 		mustVerify(t, &p, &low)
-		if lw.basis != nil || low.Work.Pivots > 1 || low.Cert.BoundNano < r.Cert.BoundNano || low.GapPPM < r.GapPPM {
+		if lw.s.Basis != nil || low.Work.Pivots > 1 || low.Cert.BoundNano < r.Cert.BoundNano || low.GapPPM < r.GapPPM {
 			t.Errorf("seed %d: %d pivots, bound %d against %d", seed, low.Work.Pivots, low.Cert.BoundNano, r.Cert.BoundNano)
 		}
 		p.Policy.HoldGapPPM = 0
@@ -113,8 +113,8 @@ func TestAnyStoredBasisWillDo(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(b *relaxBasis){
 		"short":    func(b *relaxBasis) { b.Row = b.Row[1:] },
-		"foreign":  func(b *relaxBasis) { b.Work[0] = 1 << 30 },
-		"negative": func(b *relaxBasis) { b.Work[0] = -1 },
+		"foreign":  func(b *relaxBasis) { b.Work[0].Job = 1 << 30 },
+		"negative": func(b *relaxBasis) { b.Work[0].Kind = -1 },
 		"nonsense": func(b *relaxBasis) {
 			for i := range b.Enter {
 				b.Enter[i] = lp.Place(i%9 - 2)
@@ -126,7 +126,7 @@ func TestAnyStoredBasisWillDo(t *testing.T) {
 		if err := json.Unmarshal(stored, &back); err != nil {
 			t.Fatal(err)
 		}
-		spoil(back.basis)
+		spoil(back.s.Basis)
 		r, _ := Solve(&p, &back, Budget{})
 		if err := Verify(&p, &r); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -150,7 +150,7 @@ func (sp *space) take(in *instance, f int, n int64) bool {
 	if sp.contract[t] < n*o.Width {
 		return false
 	}
-	uses := in.onPlaces[f]
+	uses := in.placesAt(f)
 	for _, u := range uses {
 		if sp.places[u.row] < n*u.n {
 			return false

@@ -30,6 +30,7 @@ func (x *relaxation) sift(limit int64) bool {
 		}
 		copy(g.relax, x.z)
 		bound := g.sweep(0)
+
 		if bound-x.value <= float64(1e-8*math.Abs(x.value)) {
 			return true
 		}
@@ -38,10 +39,7 @@ func (x *relaxation) sift(limit int64) bool {
 			if in.must[j] {
 				continue
 			}
-			tenant := 0.0
-			for _, r := range in.tenRow[job.Tenant] {
-				tenant += g.row[r]
-			}
+			tenant := g.tenantPrice(j)
 			held := 0.0
 			list = list[:0]
 			for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
@@ -70,28 +68,41 @@ func (x *relaxation) sift(limit int64) bool {
 	return false
 }
 
-// purge takes out jobs that run in no part: their columns all rest at nothing,
-// so nothing basic goes with them.
+// farPPM is how far below paying, in parts of its value, an offer may be and
+// still stay in the program for the next round.
+const farPPM = 20_000
+
+// purge takes out what the optimum does not use and is far from using: offers
+// at nothing whose reduced value is well below zero. Where a job keeps one offer
+// only, its row goes, and what was basic against it rests at its bound: else
+// the next round would start from no basis at all.
 func (x *relaxation) purge() {
-	p := x.in.p
-	idle := make([]bool, len(p.Jobs))
-	for j := range idle {
-		idle[j] = true
-	}
-	for _, f := range x.work {
-		if x.offAt[f] != lp.AtLower || x.share[f] > 0 {
-			idle[p.Offers[f].Job] = false
-		}
-	}
+	in, p, g := x.in, x.in.p, x.g
+	left := make([]int32, len(p.Jobs))
 	n := 0
 	for _, f := range x.work {
-		if idle[p.Offers[f].Job] {
-			x.has[f] = false
-			x.jobAt[p.Offers[f].Job] = lp.Basic
-			continue
+		j := p.Offers[f].Job
+		if x.offAt[f] == lp.AtLower && x.share[f] == 0 {
+			v := g.offerRC(f, g.tenantPrice(j), p.Jobs[j].Current) - float64(in.out[j])
+			if row := x.jobDual[j]; v-row < -float64(farPPM*math.Abs(float64(in.value[f])))/PPM {
+				x.has[f] = false
+				continue
+			}
 		}
+		left[j]++
 		x.work[n] = f
 		n++
 	}
 	x.work = x.work[:n]
+	for _, f := range x.work {
+		j := p.Offers[f].Job
+		if left[j] == 1 && x.jobAt[j] != lp.Basic && x.offAt[f] == lp.Basic {
+			x.offAt[f] = lp.AtUpper
+		}
+	}
+	for j, k := range left {
+		if k < 2 {
+			x.jobAt[j] = lp.Basic
+		}
+	}
 }

@@ -5,8 +5,13 @@ const (
 	defaultSweeps = 320
 	defaultMoves  = 12000
 	defaultNodes  = 400_000
-	defaultPivots = 60_000
+	defaultPivots = 150_000
 )
+
+// Quick is the budget of the first certified plan: greedy at the prices of the
+// walk, with a little local search and no relaxation. From cold at 100,000
+// devices it takes a tenth of a full round.
+var Quick = Budget{Pivots: 1, PriceSweeps: 320, Moves: 4000}
 
 // Solve answers a problem that Validate accepts. The result is always a plan
 // that keeps every hard limit, with a certificate. w may be nil (cold) or what
@@ -15,15 +20,19 @@ const (
 func Solve(p *Problem, w *Warm, b Budget) (Result, *Warm) {
 	in := compile(p)
 	b = b.withDefaults()
-	if w != nil && (!w.suits(p) || len(w.duals.Place) != len(in.places)) {
-		w = nil
-	}
+	var from *start
 	if w != nil {
-		if r, ok := hold(in, w); ok {
-			return r, w
+		from = w.carry(in)
+	}
+	if from != nil {
+		if r, next, ok := hold(in, from); ok {
+			if next == nil {
+				next = w
+			}
+			return r, next
 		}
 	}
-	return fresh(in, w, b)
+	return fresh(in, from, b)
 }
 
 func (b Budget) withDefaults() Budget {
@@ -47,7 +56,7 @@ var leads = [...]float64{1.5, 1, 4}
 
 // fresh is the full ladder: prices, greedy plan, relaxation, guided plans with
 // local search, exhaustive search on tiny fleets, certificate.
-func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
+func fresh(in *instance, w *start, b Budget) (Result, *Warm) {
 	l := &ladder{in: in, g: newPricer(in), w: w, b: b}
 	// 1. Prices: a short walk, or the last round's as they are.
 	l.warmUp()
@@ -56,11 +65,9 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	l.first()
 	l.serveTiers()
 	// 3. The relaxation's exact optimum, its prices, and plans rounded from its
-	//    values; the long walk in its place where that did not come to an end.
+	//    values; more plans at the walk's prices where it did not come to an end.
 	solved := l.relax()
-	if !solved {
-		l.walk()
-	} else {
+	if solved {
 		solved = l.refine()
 	}
 	// 4. A proof by cases, and the plans found on the way.
@@ -84,12 +91,11 @@ func fresh(in *instance, w *Warm, b Budget) (Result, *Warm) {
 	r := report(in, l.s, &duals, tree, short, StageImproved, complete)
 	l.tierProofs(&r, l.s)
 	r.Work = l.work
-	next := &Warm{duals: duals, plan: r.Plan, shorts: short, shape: shapeOf(in.p), tree: cloneTree(tree)}
-	if anyPositive(short) {
-		next.room = in.roomOf()
-	}
+	next := store(in, duals, &r.Plan, short, cloneTree(tree))
 	if solved {
-		next.basis, next.settled = l.x.keepBasis(), l.settled
+		next.s.Basis, next.s.Settled = l.x.keepBasis(), l.settled
+	} else if w != nil { // a quick round between two full ones does not cost the second its start
+		next.s.Basis, next.s.Settled = w.basis.named(in), w.settled
 	}
 	return r, next
 }
@@ -101,34 +107,4 @@ func anyPositive(xs []int64) bool {
 		}
 	}
 	return false
-}
-
-// hold keeps the previous plan when it is still allowed, nothing arrived, and
-// the bound at the old prices proves it within Policy.HoldGapPPM.
-func hold(in *instance, w *Warm) (Result, bool) {
-	for _, j := range in.p.Jobs {
-		if j.Arrived {
-			return Result{}, false
-		}
-	}
-	s := newState(in)
-	if !s.load(&w.plan) {
-		return Result{}, false
-	}
-	short := s.shorts()
-	for t, v := range short {
-		if v > w.short(t) {
-			return Result{}, false
-		}
-	}
-	if anyPositive(short) && w.roomier(in) {
-		return Result{}, false
-	}
-	duals := w.duals.clone()
-	in.repair(&duals)
-	r := report(in, s, &duals, nil, short, StageHeld, false)
-	if r.Stage != StageOptimal && r.GapPPM > in.p.Policy.HoldGapPPM && len(w.tree) > 0 {
-		r = report(in, s, &duals, cloneTree(w.tree), short, StageHeld, false)
-	}
-	return r, r.Stage == StageOptimal || r.GapPPM <= in.p.Policy.HoldGapPPM
 }

@@ -78,8 +78,7 @@ func TestHoldKeepsThePlanUntilSomethingMatters(t *testing.T) {
 		t.Fatalf("stage %s gap %d: a small tick must hold the plan", held.Stage, held.GapPPM)
 	}
 	for name, change := range map[string]func(*Problem){
-		"arrival": func(q *Problem) { q.Jobs = slices.Clone(q.Jobs); q.Jobs[0].Arrived = true },
-		"gap":     func(q *Problem) { q.Policy.HoldGapPPM = 0 },
+		"gap": func(q *Problem) { q.Policy.HoldGapPPM = 0 },
 		"curtailed": func(q *Problem) {
 			q.Zones = slices.Clone(q.Zones)
 			q.Zones[0].CapW /= 2
@@ -90,7 +89,7 @@ func TestHoldKeepsThePlanUntilSomethingMatters(t *testing.T) {
 				q.Mining[k].Banned = q.Mining[k].Banned || c.Keep+c.Enter > 0
 			}
 		},
-		"shape": func(q *Problem) { q.Coins++ },
+		"zones": func(q *Problem) { q.Zones = append(slices.Clone(q.Zones), Zone{Parent: None, CapW: -1}) },
 	} {
 		q := tick
 		change(&q)
@@ -99,6 +98,107 @@ func TestHoldKeepsThePlanUntilSomethingMatters(t *testing.T) {
 		if r.Stage == StageHeld {
 			t.Errorf("%s: the plan was held", name)
 		}
+	}
+}
+
+// withJob appends a job that bids per device and hour for width devices of every
+// class that trains.
+func withJob(p Problem, key uint64, width, bid int64) Problem {
+	p.Jobs, p.Offers = slices.Clone(p.Jobs), slices.Clone(p.Offers)
+	p.Jobs = append(p.Jobs, Job{Tenant: p.Tenants, Key: key, Current: None, Arrived: true})
+	p.Tenants++
+	for c, cl := range p.Classes {
+		if cl.Trainable && cl.Devices >= width {
+			p.Offers = append(p.Offers, Offer{Job: len(p.Jobs) - 1, Class: c, Width: width, NetMicroPerHour: bid * width, WattsMeter: width * (cl.IdleWatts + 100)})
+		}
+	}
+	return p
+}
+
+// without takes a job out, and all that follow move up one position.
+func without(p Problem, job int) Problem {
+	p.Jobs = slices.Delete(slices.Clone(p.Jobs), job, job+1)
+	was := p.Offers
+	p.Offers = nil
+	for _, o := range was {
+		if o.Job == job {
+			continue
+		}
+		if o.Job > job {
+			o.Job--
+		}
+		p.Offers = append(p.Offers, o)
+	}
+	return p
+}
+
+func TestArrivalsAreServedWhileThePlanIsHeld(t *testing.T) {
+	p := Generate(800, 60, ShapeDefault, 3)
+	p.Policy.HoldGapPPM = 150_000
+	for j := range p.Jobs {
+		p.Jobs[j].Key = uint64(1000 + j)
+	}
+	first, w := Solve(&p, nil, Budget{})
+	held, w2 := Solve(&p, w, Budget{})
+	if held.Stage != StageHeld || w2 != w {
+		t.Fatalf("stage %s without any change", held.Stage)
+	}
+	// A small job that pays starts at once, and nothing else is stopped for it.
+	q := withJob(p, 7, 1, 5_000_000)
+	r, next := Solve(&q, w, Budget{})
+	mustVerify(t, &q, &r)
+	if r.Plan.Jobs[len(q.Jobs)-1] == None || r.Work.Pivots > 0 || r.Stage != StageImproved {
+		t.Fatalf("stage %s, offer %d, %d pivots", r.Stage, r.Plan.Jobs[len(q.Jobs)-1], r.Work.Pivots)
+	}
+	for j, f := range first.Plan.Jobs {
+		if f != None && r.Plan.Jobs[j] == None {
+			t.Errorf("job %d was stopped for it", j)
+		}
+	}
+	// One that pays nothing does not disturb the plan.
+	poor := withJob(p, 8, 1, 1)
+	if r, _ := Solve(&poor, w, Budget{}); r.Stage != StageHeld || !slices.Equal(r.Plan.Jobs[:len(p.Jobs)], first.Plan.Jobs) {
+		t.Errorf("stage %s for a job that does not pay", r.Stage)
+	}
+	// One that pays and finds no room is worth a new plan.
+	wide := withJob(p, 9, 16, 5_000_000)
+	r, _ = Solve(&wide, w, Budget{})
+	mustVerify(t, &wide, &r)
+	if r.Plan.Jobs[len(p.Jobs)] == None {
+		t.Errorf("stage %s: a wide job that pays a thousandfold waits", r.Stage)
+	}
+	// A job ends: all others are known again by their keys.
+	end := slices.IndexFunc(r.Plan.Jobs[:len(p.Jobs)-1], func(f int) bool { return f != None })
+	less := without(q, end)
+	less.Policy.HoldGapPPM = 0
+	less.Jobs[len(less.Jobs)-1].Arrived = false
+	r, _ = Solve(&less, next, Budget{})
+	mustVerify(t, &less, &r)
+	cold, _ := Solve(&less, nil, Budget{})
+	if d := r.LPObjective - cold.LPObjective; slices.Equal(shortsOf(&r), shortsOf(&cold)) && max(d, -d) > cold.Cert.ScaleNano/100_000_000 {
+		t.Errorf("bound %d after a job ended, %d from nothing", r.LPObjective, cold.LPObjective)
+	}
+	in := compile(&less)
+	from := next.carry(in)
+	if from == nil || from.basis == nil || !from.ended || !from.whole || from.fresh != nil {
+		t.Fatalf("a job ended, and the warm start became %+v", from)
+	}
+	pivots := func(b *relaxBasis) int64 {
+		x := newRelaxation(in, newPricer(in))
+		x.short = shortsOf(&r)
+		if b != nil {
+			x.resume(b)
+		}
+		for f := range less.Offers {
+			x.bring(f)
+		}
+		if !x.sift(10_000) {
+			t.Fatal("the relaxation was not solved")
+		}
+		return x.pivots
+	}
+	if warm, all := pivots(from.basis), pivots(nil); warm*4 > all {
+		t.Errorf("%d pivots after a job ended, %d from nothing", warm, all)
 	}
 }
 

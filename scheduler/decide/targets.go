@@ -14,55 +14,6 @@ func (in *instance) leastShort(r int) int64 {
 	return max(0, -(cr.c + in.mostFor(r)))
 }
 
-// mostFor bounds what jobs can add to floor r: by class size and by job and
-// tenant, whichever is less. Locked mining in scope counts against it.
-func (in *instance) mostFor(r int) int64 {
-	p := in.p
-	byClass := make([]int64, len(p.Classes))
-	byTenant := make([]int64, p.Tenants)
-	perDevice := make([]int64, p.Tenants) // the most one device of a tenant adds
-	var locked int64
-	classTop := make([]int64, len(p.Classes))
-	for j := range p.Jobs {
-		t := p.Jobs[j].Tenant
-		var most int64
-		for f := in.offLo[j]; f < in.offLo[j+1]; f++ {
-			c := p.Offers[f].Class
-			if !in.usable[f] || !seen(in.scope[c], r) {
-				continue
-			}
-			a := in.offerRow(r, f)
-			most = max(most, a)
-			each := (a + p.Offers[f].Width - 1) / p.Offers[f].Width
-			perDevice[t] = max(perDevice[t], each)
-			classTop[c] = max(classTop[c], each)
-			byClass[c] += a
-		}
-		byTenant[t] += most
-	}
-	for k, m := range p.Mining {
-		if in.lock[k] > 0 && seen(in.scope[m.Class], r) {
-			locked += in.lock[k] * in.cellRow(r, k)
-		}
-	}
-	var classes, jobs int64
-	for c := range p.Classes {
-		free := p.Classes[c].Devices
-		for k := in.cellLo[c]; k < in.cellLo[c+1]; k++ {
-			free -= in.lock[k]
-		}
-		classes += min(byClass[c], mulStick(max(0, free), classTop[c]))
-	}
-	for t := range byTenant {
-		limit := byTenant[t]
-		for _, q := range in.tenRow[t] {
-			limit = min(limit, mulStick(p.Rows[q].Limit, perDevice[t]))
-		}
-		jobs += limit
-	}
-	return min(classes, jobs) + locked
-}
-
 // mulStick is a*b for non-negative values, limited to 1<<62.
 func mulStick(a, b int64) int64 {
 	hi, lo := bits.Mul64(uint64(a), uint64(b))

@@ -31,7 +31,7 @@ func (in *instance) worthless() *instance {
 // whose program does not come to an end keeps what the plan misses.
 func (l *ladder) serveTiers() {
 	l.goal = l.s.shorts()
-	if !anyPositive(l.goal) {
+	if !anyPositive(l.goal) || l.b.Pivots == Quick.Pivots {
 		return
 	}
 	l.free = l.in.worthless()
@@ -163,8 +163,7 @@ func (l *ladder) refine() bool {
 	l.work.Moves += improve(t, order, l.b.Moves)
 	l.offer(t)
 	if l.w == nil {
-		x.dive(l.b.Pivots)
-		l.search(x.order(1), 2)
+		l.dive(l.b.Pivots)
 	}
 	l.work.Pivots = x.pivots
 	return true

@@ -119,7 +119,7 @@ func (sc *scenario) reserve() (sp space, ok bool) {
 		sp.held[p.Offers[f].Class] = append(sp.held[p.Offers[f].Class], f)
 		sp.room[p.Offers[f].Class] -= p.Offers[f].Width
 		sp.contract[p.Jobs[j].Tenant] -= p.Offers[f].Width
-		for _, u := range in.onPlaces[f] {
+		for _, u := range in.placesAt(f) {
 			sp.places[u.row] -= u.n
 		}
 	}
@@ -144,8 +144,9 @@ func (sc *scenario) bound(leaf *TreeNode, sp *space, short []int64, sets [][]int
 	for c := range sacks {
 		sacks[c] = sack{in: in, room: sp.room[c], sp: sp}
 	}
+	bills := in.priceKinds(d, power, moves)
 	for j := range p.Jobs {
-		tenant := in.tenantPrice(d, j)
+		tenant := bills.tenant(j)
 		pay := leaf.Job[j]
 		if !sc.on[j] {
 			pay = max(pay, in.out[j]) // it may also not run
@@ -161,7 +162,7 @@ func (sc *scenario) bound(leaf *TreeNode, sp *space, short []int64, sets [][]int
 				continue
 			}
 			o := &p.Offers[f]
-			rc := in.reduced(d, f, tenant, power, moves)
+			rc := bills.offer(f, tenant)
 			for _, i := range in.tenQuota[p.Jobs[j].Tenant] {
 				rc.addMul(-leaf.Quota[i], dualUnit*(o.Width/in.quotas[i].t))
 			}
@@ -247,7 +248,7 @@ func (in *instance) suits(tree []TreeNode) bool {
 				len(d.Class) == len(p.Classes) && len(d.Zone) == len(p.Zones) && len(d.Row) == len(p.Rows) && len(d.Place) == len(in.places)
 		}
 		for i, f := range n.Offers {
-			if f >= len(p.Offers) || sc.ban[f] || p.Offers[f].Job != p.Offers[n.Offers[0]].Job || i > 0 && f <= n.Offers[i-1] {
+			if f < 0 || f >= len(p.Offers) || sc.ban[f] || p.Offers[f].Job != p.Offers[n.Offers[0]].Job || i > 0 && f <= n.Offers[i-1] {
 				return nil, false
 			}
 		}

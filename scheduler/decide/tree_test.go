@@ -203,7 +203,8 @@ func TestSetsOfAClassAgainstEnumeration(t *testing.T) {
 				x := choice{j, 1 + rng.below(8), 1 + rng.below(1000), rng.below(3)}
 				all = append(all, x)
 				in.p.Offers = append(in.p.Offers, Offer{Job: j, Width: x.width})
-				in.onPlaces = append(in.onPlaces, []placeUse{{0, x.place}})
+				in.kind = append(in.kind, int32(len(in.kinds)))
+				in.kinds = append(in.kinds, kind{uses: []placeUse{{0, x.place}}})
 				var g int128
 				g.addMul(x.gain, dualUnit)
 				s.add(j, len(all)-1, x.width, g)
@@ -246,7 +247,7 @@ func TestTreeOfAnotherContractIsDropped(t *testing.T) {
 		p := Generate(60, 12, ShapeDefault, seed)
 		p.Policy.HoldGapPPM = PPM
 		_, w := Solve(&p, nil, Budget{})
-		if len(w.tree) == 0 {
+		if len(w.s.Tree) == 0 {
 			continue
 		}
 		trees++

@@ -8,10 +8,12 @@ import "slices"
 // results verify against p and against Changed(p, d). A delta with a wrong
 // reference, or one that makes the problem invalid, is answered as infeasible.
 func WhatIf(p *Problem, w *Warm, b Budget, d Delta) Answer {
-	if w != nil && !w.suits(p) {
-		w = nil
+	in := compile(p)
+	var from *start
+	if w != nil {
+		from = w.carry(in)
 	}
-	before, bw := fresh(compile(p), w, b.withDefaults())
+	before, bw := fresh(in, from, b.withDefaults())
 	q, ok := Changed(p, d)
 	if !ok || len(Validate(&q)) > 0 {
 		return Answer{Before: before, After: before, Evicted: []int{}, Admitted: []int{}}
@@ -32,21 +34,19 @@ func shortSame(a, b *Result) bool { return slices.Equal(a.Cert.Tiers, b.Cert.Tie
 
 // fromPlan solves q from another question's prices and plan.
 func fromPlan(q *Problem, w *Warm, pl Plan, b Budget) Result {
-	r, _ := fresh(compile(q), warmFor(q, w, pl, 0), b.withDefaults())
+	in := compile(q)
+	r, _ := fresh(in, w.towards(in, pl, 0), b.withDefaults())
 	return r
 }
 
-// warmFor carries the prices and the basis of one question over to another with
-// the same columns. settled is the gap, in ppm, that is not worth a dive.
-func warmFor(q *Problem, w *Warm, pl Plan, settled int64) *Warm {
-	d := w.duals.clone()
-	for len(d.Row) < len(q.Rows) {
-		d.Row = append(d.Row, 0)
+// towards is w as a start for another question about the same fleet, from a plan
+// of that question. settled is the gap, in ppm, that is not worth a dive.
+func (w *Warm) towards(in *instance, pl Plan, settled int64) *start {
+	x := w.carry(in)
+	if x != nil {
+		x.plan, x.settled, x.tree = pl, settled, nil
 	}
-	if n := len(compile(q).places); len(d.Place) != n {
-		d.Place = make([]int64, n)
-	}
-	return &Warm{duals: d, plan: pl, shape: shapeOf(q), basis: w.basis, settled: settled}
+	return x
 }
 
 func pair(p *Problem, d Delta, before, after Result) Answer {

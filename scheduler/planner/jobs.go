@@ -287,6 +287,7 @@ func preemptions(j *state.Job) int {
 func (b *Board) addJob(j state.Job, job decide.Job) int {
 	job.Priority = priorityOf(j.Spec.Value.Priority)
 	job.Tenant = b.tenant(j.Spec.Tenant)
+	job.Key = uint64(j.ID)
 	pos := len(b.jobs)
 	b.jobs = append(b.jobs, j.ID)
 	b.jobAt[j.ID] = pos

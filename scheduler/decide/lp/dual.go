@@ -54,25 +54,24 @@ func (s *simplex) dual() Status {
 		if s.pivots >= s.limit {
 			return Limited
 		}
-		slot, miss := s.worst()
+		slot, miss, total := s.worst()
 		if slot < 0 {
 			return Optimal
 		}
-		if m := s.totalMiss(); m < sum-float64(1e-9*(1+sum)) || math.IsInf(sum, 1) {
-			sum, idle = m, 0
+		if total < sum-float64(1e-9*(1+sum)) || math.IsInf(sum, 1) {
+			sum, idle = total, 0
 		} else if idle++; idle > 500+s.m {
 			return Limited
 		}
-		clear(s.cb)
-		s.cb[slot] = 1
-		s.f.btran(s.cb, s.rho)
+		s.solveRow(slot)
 		s.rowOf()
+		s.rho.clear()
 		q := s.enteringDual(miss)
 		if q < 0 {
 			return Infeasible
 		}
 		s.solveColumn(q)
-		a := s.alpha[slot]
+		a := s.alpha.v[slot]
 		if math.Abs(a-s.acc[q]) > 1e-7*(1+math.Abs(a)) || math.Abs(a) < alphaTol {
 			if rejected++; rejected > 3 {
 				return Limited
@@ -95,44 +94,35 @@ func (s *simplex) dual() Status {
 		}
 		step := (s.x[k] - target) / a
 		w := math.Max(1, s.weight[slot]/float64(a*a))
-		for i, v := range s.alpha {
-			if v == 0 {
-				continue
-			}
-			s.x[s.head[i]] -= float64(step * v)
-			if i != slot {
-				r := v / a
+		for _, i := range s.alpha.at {
+			if int(i) != slot {
+				r := s.alpha.v[i] / a
 				s.weight[i] = math.Max(s.weight[i], float64(float64(r*r)*s.weight[slot]))
 			}
 		}
 		s.weight[slot] = w
 		s.x[q] += step
-		s.enter(slot, q, rest)
+		s.enter(slot, q, rest, step, false)
 		if len(s.f.etaSlot) == 0 && !s.dualReady() {
 			return Limited
 		}
 	}
 }
 
-// worst is the slot furthest outside its bounds by its weight.
-func (s *simplex) worst() (int, float64) {
-	at, miss, score := -1, 0.0, 0.0
-	for slot, k := range s.head {
-		if v := s.missed(k); v != 0 {
-			if t := float64(v*v) / s.weight[slot]; t > score {
-				at, miss, score = slot, v, t
-			}
+// worst is the slot furthest outside its bounds by its weight, with the sum over
+// all slots.
+func (s *simplex) worst() (int, float64, float64) {
+	at, miss, score, total := -1, 0.0, 0.0, 0.0
+	for slot, v := range s.miss {
+		if v == 0 {
+			continue
+		}
+		total += math.Abs(v)
+		if t := float64(v*v) / s.weight[slot]; t > score {
+			at, miss, score = slot, v, t
 		}
 	}
-	return at, miss
-}
-
-func (s *simplex) totalMiss() float64 {
-	t := 0.0
-	for _, k := range s.head {
-		t += math.Abs(s.missed(k))
-	}
-	return t
+	return at, miss, total
 }
 
 // rowOf multiplies rho into every column that is not basic: acc, with the
@@ -151,11 +141,12 @@ func (s *simplex) rowOf() {
 		}
 		s.acc[k] += v
 	}
-	for i, r := range s.rho {
+	for _, i := range s.rho.at {
+		r := s.rho.v[i]
 		if math.Abs(r) < dropTol {
 			continue
 		}
-		note(int32(s.n+i), -r)
+		note(int32(s.n)+i, -r)
 		for q := s.rowStart[i]; q < s.rowStart[i+1]; q++ {
 			note(s.rowCol[q], float64(r*s.rowVal[q]))
 		}
@@ -232,16 +223,23 @@ func (s *simplex) enteringDual(miss float64) int {
 		if math.IsInf(s.up[k]-s.lo[k], 1) || b[i].t >= b[best].t {
 			continue
 		}
+		was := s.x[k]
 		if s.place[k] == AtLower {
 			s.place[k] = AtUpper
 		} else {
 			s.place[k] = AtLower
 		}
 		s.rest(k)
+		idx, val := s.column(k)
+		for t, r := range idx {
+			s.col.note(r)
+			s.col.v[r] += float64(val[t] * (s.x[k] - was))
+		}
 		flipped = true
 	}
 	if flipped {
-		s.values()
+		s.f.ftranSparse(s.col, s.alpha)
+		s.advance(1, -1, false)
 	}
 	return int(b[best].at)
 }

@@ -26,6 +26,14 @@ type factor struct {
 	etaIndex []int32
 	etaValue []float64
 
+	// U by rows, for the sparse solves
+	pivOfRow, pivOfSlot []int32
+	uPivot              []int32 // of the row of each entry
+	tStart, tIndex      []int32
+	tValue              []float64
+	seen                []bool
+	order, stack, fill  []int32
+
 	// work space
 	rowCount, colCount []int32
 	rowDone, colDone   []bool
@@ -121,8 +129,10 @@ func (f *factor) build(m int, column func(slot int) ([]int32, []float64)) (slots
 				rows = append(rows, int32(s))
 			}
 		}
+		return slots, rows
 	}
-	return slots, rows
+	f.index()
+	return nil, nil
 }
 
 func (f *factor) singletons(column func(int) ([]int32, []float64)) {
@@ -260,13 +270,13 @@ func (f *factor) btran(c, y []float64) {
 }
 
 // update replaces the column of slot r by the one whose ftran is alpha.
-func (f *factor) update(r int, alpha []float64) {
-	for i, v := range alpha {
-		if i != r && math.Abs(v) > dropTol {
-			f.etaIndex, f.etaValue = append(f.etaIndex, int32(i)), append(f.etaValue, v)
+func (f *factor) update(r int, alpha *sparse) {
+	for _, i := range alpha.at {
+		if v := alpha.v[i]; int(i) != r && math.Abs(v) > dropTol {
+			f.etaIndex, f.etaValue = append(f.etaIndex, i), append(f.etaValue, v)
 		}
 	}
-	f.etaSlot, f.etaPivot, f.etaStart = append(f.etaSlot, int32(r)), append(f.etaPivot, alpha[r]), append(f.etaStart, int32(len(f.etaIndex)))
+	f.etaSlot, f.etaPivot, f.etaStart = append(f.etaSlot, int32(r)), append(f.etaPivot, alpha.v[r]), append(f.etaStart, int32(len(f.etaIndex)))
 }
 
 // stale tells when a new factorisation is cheaper than more updates.

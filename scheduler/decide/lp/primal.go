@@ -11,24 +11,33 @@ import (
 func (s *simplex) primal(mayPerturb bool) Status {
 	s.cand = s.cand[:0]
 	idle, fresh, phase := 0, true, 0
+	exact := false // prices were worked out afresh since the last pivot
 	stuck := 200 + s.m/4
 	for {
 		if s.pivots >= s.limit {
 			return Limited
 		}
-		one := s.phaseCosts()
+		one := s.bad > 0
 		now := 2
 		if one {
 			now = 1
 		}
 		if now != phase {
-			phase = now
+			phase, s.stale = now, true
 			s.cand = s.cand[:0]
 		}
-		s.prices(s.cb)
+		if s.stale {
+			s.phaseCosts(one)
+			s.prices(s.cb)
+			s.stale, exact = false, true
+		}
 		bland := idle > 20*stuck
 		q, d := s.entering(one, bland)
 		if q < 0 {
+			if !exact { // prices drift as they follow the pivots
+				s.stale = true
+				continue
+			}
 			if len(s.f.etaSlot) > 0 && !fresh {
 				s.refactor() // decide on clean figures only
 				fresh = true
@@ -43,6 +52,10 @@ func (s *simplex) primal(mayPerturb bool) Status {
 		// The entering column's own reduced cost, from the ftran this time.
 		check := s.reduced(q, one)
 		if check*d <= 0 || math.Abs(check-d) > 1e-6*(1+math.Abs(d)) {
+			if !exact {
+				s.stale = true
+				continue
+			}
 			if !fresh {
 				s.refactor()
 				fresh = true
@@ -79,11 +92,6 @@ func (s *simplex) primal(mayPerturb bool) Status {
 			return Limited
 		}
 		t := float64(dir * step)
-		for i, a := range s.alpha {
-			if a != 0 {
-				s.x[s.head[i]] -= float64(t * a)
-			}
-		}
 		s.x[q] += t
 		if slot == -2 { // to its other bound
 			s.pivots++
@@ -93,35 +101,96 @@ func (s *simplex) primal(mayPerturb bool) Status {
 				s.place[q] = AtLower
 			}
 			s.rest(q)
+			s.advance(t, -1, one)
+			s.follow()
+			exact = exact && !one
 			continue
 		}
+		// Prices follow the pivot by the row of the inverse that leaves.
+		s.solveRow(slot)
+		theta := check / s.alpha.v[slot]
+		for _, i := range s.rho.at {
+			s.y[i] += float64(theta * s.rho.v[i])
+		}
+		s.rho.clear()
+		exact = false
 		rest := AtLower
 		if upper {
 			rest = AtUpper
 		}
-		s.enter(slot, q, rest)
+		s.enter(slot, q, rest, t, one)
 		fresh = len(s.f.etaSlot) == 0
 	}
 }
 
-// phaseCosts fills the basic costs and tells whether they are those of what is
-// outside its bounds.
-func (s *simplex) phaseCosts() bool {
-	one := false
-	for slot, k := range s.head {
-		s.cb[slot] = 0
-		if v := s.missed(k); v < 0 {
-			s.cb[slot], one = -1, true
-		} else if v > 0 {
-			s.cb[slot], one = 1, true
+// advance moves the basic columns by step times alpha, except the one of slot
+// leave, and books what went outside its bounds or came back. In the first phase
+// that changes costs, and the prices follow.
+func (s *simplex) advance(step float64, leave int, one bool) {
+	for _, i := range s.alpha.at {
+		a := s.alpha.v[i]
+		if a == 0 || int(i) == leave {
+			continue
 		}
+		k := s.head[i]
+		s.x[k] -= float64(step * a)
+		s.note(i, k, one)
 	}
-	if !one {
-		for slot, k := range s.head {
+}
+
+// note works out by how much a basic column is outside its bounds; in the first
+// phase the change of its cost is left in unit.
+func (s *simplex) note(i, k int32, one bool) {
+	old, now := s.miss[i], s.missed(k)
+	s.miss[i] = now
+	if old != 0 {
+		s.bad--
+	}
+	if now != 0 {
+		s.bad++
+	}
+	if d := sign(now) - sign(old); d != 0 && one {
+		s.unit.note(i)
+		s.unit.v[i] += d
+	}
+}
+
+func sign(v float64) float64 {
+	switch {
+	case v > 0:
+		return 1
+	case v < 0:
+		return -1
+	}
+	return 0
+}
+
+// follow takes the changed costs of the first phase over into the prices.
+func (s *simplex) follow() {
+	if len(s.unit.at) == 0 {
+		return
+	}
+	if s.stale || s.bad == 0 {
+		s.unit.clear()
+		return
+	}
+	s.f.btranSparse(s.unit, s.rho)
+	for _, i := range s.rho.at {
+		s.y[i] += s.rho.v[i]
+	}
+	s.rho.clear()
+}
+
+// phaseCosts fills the basic costs, in the first phase those of what is outside
+// its bounds.
+func (s *simplex) phaseCosts(one bool) {
+	for slot, k := range s.head {
+		if one {
+			s.cb[slot] = sign(s.miss[slot])
+		} else {
 			s.cb[slot] = s.cost[k]
 		}
 	}
-	return one
 }
 
 // reduced is column q's reduced cost from its ftran in alpha.
@@ -130,17 +199,12 @@ func (s *simplex) reduced(q int, one bool) float64 {
 	if !one {
 		t = s.cost[q]
 	}
-	for slot, a := range s.alpha {
-		if a == 0 {
-			continue
-		}
-		k := s.head[slot]
-		if !one {
-			t -= float64(s.cost[k] * a)
-		} else if v := s.missed(k); v < 0 {
-			t += a
-		} else if v > 0 {
-			t -= a
+	for _, i := range s.alpha.at {
+		a := s.alpha.v[i]
+		if one {
+			t -= float64(sign(s.miss[i]) * a)
+		} else {
+			t -= float64(s.cost[s.head[i]] * a)
 		}
 	}
 	return t
@@ -259,7 +323,8 @@ func (s *simplex) leaving(q int, dir, gain float64, one bool) (int, float64, boo
 		return s.leavingOne(dir, gain, own)
 	}
 	most := math.Inf(1) // Harris: the longest step when bounds give by the tolerance
-	for slot, a := range s.alpha {
+	for _, slot := range s.alpha.at {
+		a := s.alpha.v[slot]
 		r := -float64(dir * a)
 		k := s.head[slot]
 		if r < -alphaTol {
@@ -279,7 +344,8 @@ func (s *simplex) leaving(q int, dir, gain float64, one bool) (int, float64, boo
 		return -2, own, false
 	}
 	at, size, step, upper := -1, 0.0, 0.0, false
-	for slot, a := range s.alpha {
+	for _, slot := range s.alpha.at {
+		a := s.alpha.v[slot]
 		r := -float64(dir * a)
 		k := s.head[slot]
 		var t float64
@@ -291,7 +357,7 @@ func (s *simplex) leaving(q int, dir, gain float64, one bool) (int, float64, boo
 			continue
 		}
 		if t <= most && math.Abs(a) > size {
-			at, size, step, upper = slot, math.Abs(a), t, r > 0
+			at, size, step, upper = int(slot), math.Abs(a), t, r > 0
 		}
 	}
 	step = math.Max(0, step)
@@ -304,7 +370,8 @@ func (s *simplex) leaving(q int, dir, gain float64, one bool) (int, float64, boo
 // leavingOne lets the step pass bounds as long as the sum of misses falls.
 func (s *simplex) leavingOne(dir, gain, own float64) (int, float64, bool) {
 	b := s.breaks[:0]
-	for slot, a := range s.alpha {
+	for _, slot := range s.alpha.at {
+		a := s.alpha.v[slot]
 		r := -float64(dir * a)
 		if math.Abs(r) <= alphaTol {
 			continue
@@ -312,10 +379,10 @@ func (s *simplex) leavingOne(dir, gain, own float64) (int, float64, bool) {
 		k := s.head[slot]
 		add := func(dist float64, upper bool) {
 			if !math.IsInf(dist, 0) {
-				b = append(b, breakpoint{math.Max(0, dist/math.Abs(r)), math.Abs(r), int32(slot), upper})
+				b = append(b, breakpoint{math.Max(0, dist/math.Abs(r)), math.Abs(r), slot, upper})
 			}
 		}
-		v := s.missed(k)
+		v := s.miss[slot]
 		if r > 0 {
 			if v < 0 {
 				add(s.lo[k]-s.x[k], false)

@@ -36,8 +36,13 @@ type simplex struct {
 	f      factor
 	y      []float64
 	d      []float64
-	alpha  []float64
-	rho    []float64
+	alpha  *sparse   // ftran of the entering column
+	rho    *sparse   // row of the inverse of the leaving slot
+	col    *sparse   // right-hand side of a sparse solve, zero between them
+	unit   *sparse   // the same by slot
+	miss   []float64 // per slot: by how much it is outside its bounds
+	bad    int       // slots that are
+	stale  bool      // y has to be worked out afresh
 	tmp    []float64
 	cb     []float64
 	norm   []float64
@@ -108,7 +113,8 @@ func newSimplex(mo *Model) *simplex {
 	}
 	s.x, s.d, s.norm, s.acc = make([]float64, k), make([]float64, k), make([]float64, k), make([]float64, k)
 	s.place, s.head = make([]Place, k), make([]int32, m)
-	s.y, s.alpha, s.rho, s.tmp, s.cb, s.weight = make([]float64, m), make([]float64, m), make([]float64, m), make([]float64, m), make([]float64, m), make([]float64, m)
+	s.y, s.tmp, s.cb, s.weight, s.miss = make([]float64, m), make([]float64, m), make([]float64, m), make([]float64, m), make([]float64, m)
+	s.alpha, s.rho, s.col, s.unit = newSparse(m), newSparse(m), newSparse(m), newSparse(m)
 	for j := 0; j < n; j++ {
 		t := 1.0
 		for q := s.start[j]; q < s.start[j+1]; q++ {
@@ -222,8 +228,13 @@ func (s *simplex) values() {
 		}
 	}
 	s.f.ftran(b, s.cb)
+	s.bad, s.stale = 0, true
 	for slot, k := range s.head {
 		s.x[k] = s.cb[slot]
+		s.miss[slot] = s.missed(k)
+		if s.miss[slot] != 0 {
+			s.bad++
+		}
 	}
 }
 
@@ -236,6 +247,7 @@ func (s *simplex) truePrices() {
 		s.cb[slot] = s.cost[k]
 	}
 	s.prices(s.cb)
+	s.stale = true // for primal, whose prices may be those of the first phase
 	for k := range s.d {
 		s.d[k] = 0
 		if s.place[k] != Basic {
@@ -244,29 +256,43 @@ func (s *simplex) truePrices() {
 	}
 }
 
-// enter replaces the column of a slot by column q, whose ftran is alpha; the
-// old one rests where the caller says.
-func (s *simplex) enter(slot, q int, rest Place) {
+// enter replaces the column of a slot by column q, whose ftran is alpha, after a
+// step of q; the old one rests where the caller says.
+func (s *simplex) enter(slot, q int, rest Place, step float64, one bool) {
+	s.advance(step, slot, one)
 	k := s.head[slot]
+	if d := sign(s.miss[slot]); d != 0 {
+		s.bad--
+		s.miss[slot] = 0
+	}
 	s.place[k] = rest
 	s.rest(int(k))
 	s.head[slot] = int32(q)
 	s.place[q] = Basic
+	s.note(int32(slot), int32(q), one)
 	s.f.update(slot, s.alpha)
 	s.pivots++
-	if s.f.stale() || math.Abs(s.alpha[slot]) < 1e-6 {
+	if s.f.stale() || math.Abs(s.alpha.v[slot]) < 1e-6 {
 		s.refactor()
 	}
+	s.follow()
 }
 
 // solveColumn sets alpha to the ftran of column q.
 func (s *simplex) solveColumn(q int) {
-	clear(s.tmp)
 	idx, val := s.column(q)
 	for t, i := range idx {
-		s.tmp[i] = val[t]
+		s.col.note(i)
+		s.col.v[i] = val[t]
 	}
-	s.f.ftran(s.tmp, s.alpha)
+	s.f.ftranSparse(s.col, s.alpha)
+}
+
+// solveRow sets rho to the row of the inverse that belongs to a slot.
+func (s *simplex) solveRow(slot int) {
+	s.unit.note(int32(slot))
+	s.unit.v[slot] = 1
+	s.f.btranSparse(s.unit, s.rho)
 }
 
 // noise is a fixed stream in [0.5, 1).
@@ -316,11 +342,4 @@ func (s *simplex) missed(k int32) float64 {
 	return 0
 }
 
-func (s *simplex) feasible() bool {
-	for _, k := range s.head {
-		if s.missed(k) != 0 {
-			return false
-		}
-	}
-	return true
-}
+func (s *simplex) feasible() bool { return s.bad == 0 }
