@@ -332,7 +332,7 @@ func (s *Server) round(ctx context.Context, warm *decide.Warm) (*decide.Warm, er
 		s.log.Error("the decision's problem is not valid", "path", issues[0].Path, "problem", issues[0].Problem, "issues", len(issues))
 		return nil, nil
 	}
-	r, next := board.Decide(warm, board.Budget())
+	r, next := board.Decide(warm, board.Budget(warm))
 	if r.Result.Stage != decide.StageHeld { // a held plan was checked when it was new
 		if err := decide.Verify(&r.Board.Problem, &r.Result); err != nil {
 			s.log.Error("a plan did not pass its own check and was not proposed", "err", err)
