@@ -31,6 +31,7 @@ type session struct {
 	seq    uint64
 	heard  time.Duration // last message from the server
 	up     bool          // welcomed
+	obeyed bool          // a plan of this session is in force
 	posted uint64        // highest report sent here
 	tails  map[uint64]context.CancelFunc
 	skewed bool
@@ -302,6 +303,7 @@ func (a *Agent) planned(s *session, signed *pb.SignedPlan) {
 		return
 	}
 	a.record.PlanBody, a.record.PlanSignature = signed.GetBody(), signed.GetSignature()
+	s.obeyed = true
 	// The server had certainly seen our Hello when it sent the plan.
 	a.apply(reconcile.PlanReceived{Plan: plan, Heard: s.hello})
 }
@@ -312,6 +314,9 @@ func (a *Agent) acknowledged(s *session, ack *pb.HeartbeatAck) {
 		return
 	}
 	delete(s.sent, ack.GetSeq())
+	if !s.obeyed {
+		return // it would give new life to a plan of before, which this leader may have overtaken
+	}
 	if skew := time.Duration(a.config.Now().UnixMilli()-ack.GetWallMs()) * time.Millisecond; ack.GetWallMs() != 0 && skew.Abs() > skewLimit && !s.skewed {
 		s.skewed = true
 		a.config.Log.Warn("clocks differ", "leader", skew.String())

@@ -31,6 +31,7 @@ type link struct {
 	hello     time.Duration // agent's boot clock when Hello was sent
 	heard     time.Duration // agent's boot clock at the last message
 	up        bool          // welcomed, as the agent knows
+	obeyed    bool          // a plan of this session is in force
 	posted    uint64
 	beats     uint64
 	sentBeats map[uint64]time.Duration

@@ -260,6 +260,9 @@ func (n *node) heartbeat() {
 		}
 		l.toAgent(func(n *node) {
 			n.backOff = 100 * time.Millisecond
+			if !l.obeyed {
+				return
+			}
 			n.step(reconcile.HeartbeatAcked{SentAt: l.sentBeats[beat]})
 			delete(l.sentBeats, beat)
 		})
@@ -302,7 +305,7 @@ func (n *node) planned(l *link, p *workload.NodePlan) {
 		n.w.cover["stale plan refused"]++
 		return
 	}
-	n.mem.plan = p
+	n.mem.plan, l.obeyed = p, true
 	n.step(reconcile.PlanReceived{Plan: p, Heard: l.hello})
 	n.pump()
 }
