@@ -230,7 +230,8 @@ func TestMembersComeAndGo(t *testing.T) {
 func TestNoMajorityIsSaidQuickly(t *testing.T) {
 	g := newGroup(t)
 	ms := g.three()
-	g.must(ms[0], 0)
+	g.caughtUp(ms[2], g.must(ms[0], 0))
+	g.poll("s3 knows the group", func() bool { return len(ms[2].Servers()) == 3 })
 	g.kill(ms[0])
 	g.kill(ms[1])
 	g.poll("the leader is given up", func() bool { _, ok := ms[2].Leader(); return !ok })

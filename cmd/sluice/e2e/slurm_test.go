@@ -110,7 +110,7 @@ func (s *slurmSite) sbatch(args ...string) string {
 func (s *slurmSite) ended(id string) string {
 	s.h.t.Helper()
 	var phase string
-	poll(s.h.t, 30*time.Second, "job "+id+" ends", func() (bool, string) {
+	poll(s.h.t, 90*time.Second, "job "+id+" ends", func() (bool, string) {
 		j := s.job(id)
 		phase = j.Phase
 		return slices.Contains([]string{"succeeded", "failed", "cancelled"}, phase), fmt.Sprint(j.Phase, j.Reason, j.Attempts)
@@ -150,16 +150,17 @@ func TestSlurmScriptsOfOthersRunUnchanged(t *testing.T) {
 		out     string // %j is the id
 		want    []string
 	}{
-		{"pytorch-examples_sbatch_run.sh", nil, nil, "slurm-%j.out",
-			[]string{"Node IP: ", "proc=0/4 node=0 host=n0", "proc=3/4 node=3 host=n0", "stub torchrun ", ":29500 /shared/examples/multinode_torchrun.py 50 10"}},
+		// The widest first: it would displace the others, which pay less together.
 		{"accelerate_submit_multinode_fsdp.sh", nil, nil, "O-multinode.%j",
 			[]string{"stub accelerate proc=0/4 ", "stub accelerate proc=3/4 ", "--num_processes 16 --num_machines 4", "--main_process_ip n0"}},
 		{"cscfi_run-ddp-gpu8.sh", nil, nil, "slurm-%j.out",
 			[]string{"stub module proc=", "args=load pytorch", "stub torchrun proc=0/2 ", "stub torchrun proc=1/2 ", "--nnodes=2 --nproc_per_node=4 --rdzv_id=%j ", "mnist_ddp.py --epochs=100"}},
-		{"ct_nvae_signal_interrupt.sh", nil, nil, "%j.out",
-			[]string{"jobstart ", "stub python proc=0/1 ", "args=/scratch/CT_NVAE/experimental/test_signal_interrupt.py", "jobend "}},
 		{"ct_nvae_train_multi_node_preempt.sh", []string{"-N", "2", "--time=10"}, strings.Fields("8 /nvae foam 0 5 1e1 True 2 True False foam True"), "%j.out",
 			[]string{"Setting job name to %j", "Using foam data parameters", "stub python proc=0/2 ", "stub python proc=1/2 ", "--final_train True", "jobend "}},
+		{"pytorch-examples_sbatch_run.sh", nil, nil, "slurm-%j.out",
+			[]string{"Node IP: ", "proc=0/4 node=0 host=n0", "proc=3/4 node=3 host=n0", "stub torchrun ", ":29500 /shared/examples/multinode_torchrun.py 50 10"}},
+		{"ct_nvae_signal_interrupt.sh", nil, nil, "%j.out",
+			[]string{"jobstart ", "stub python proc=0/1 ", "args=/scratch/CT_NVAE/experimental/test_signal_interrupt.py", "jobend "}},
 	}
 	var ids []string
 	for _, c := range cases {
