@@ -24,7 +24,7 @@ func TestCertificateIsRenewedWhileTheServerRuns(t *testing.T) {
 		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 	}
 	first := shown()
-	if err := s.renewCertificate(time.Now()); err != nil {
+	if err := s.takeCertificate(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	second := shown()

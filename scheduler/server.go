@@ -187,24 +187,11 @@ func (s *Server) openIdentity() error {
 		return err
 	}
 	s.ca, s.trust = ca, ca.Trust
-	s.cred, err = identity.LoadCredential(s.identityDir())
-	if err != nil {
-		req, err := identity.NewRequest()
-		if err != nil {
-			return err
-		}
-		der, err := ca.Issue(req.CSR, identity.Server, s.conf.ID, s.hosts(), now)
-		if err != nil {
-			return err
-		}
-		if s.cred, err = req.Accept(s.trust, der); err != nil {
-			return err
-		}
-		if err := s.cred.Save(s.identityDir()); err != nil {
-			return err
-		}
-	} else if now.After(identity.RenewAfter(s.cred.Leaf())) {
-		if err := s.renewCertificate(now); err != nil {
+	if s.cred, err = identity.LoadCredential(s.identityDir()); err != nil {
+		s.cred = nil // what cannot be read is replaced as a whole
+	}
+	if s.cred == nil || now.After(identity.RenewAfter(s.cred.Leaf())) {
+		if err := s.takeCertificate(now); err != nil {
 			return err
 		}
 	}
@@ -214,9 +201,9 @@ func (s *Server) openIdentity() error {
 
 func (s *Server) identityDir() string { return filepath.Join(s.conf.Dir, "identity") }
 
-// renewCertificate replaces this server's certificate, with a new key, for every
-// connection from now on.
-func (s *Server) renewCertificate(now time.Time) error {
+// takeCertificate gives this server a certificate from its authority, with a new
+// key: its first, or another for every connection from now on.
+func (s *Server) takeCertificate(now time.Time) error {
 	req, err := identity.NewRequest()
 	if err != nil {
 		return err
@@ -225,7 +212,12 @@ func (s *Server) renewCertificate(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := s.cred.Renew(req, der); err != nil {
+	if s.cred == nil {
+		s.cred, err = req.Accept(s.trust, der)
+	} else {
+		err = s.cred.Renew(req, der)
+	}
+	if err != nil {
 		return err
 	}
 	return s.cred.Save(s.identityDir())
@@ -242,7 +234,7 @@ func (s *Server) keepCertificate(ctx context.Context) error {
 		if !time.Now().After(identity.RenewAfter(s.cred.Leaf())) {
 			continue // the clock was set back
 		}
-		if err := s.renewCertificate(time.Now()); err != nil {
+		if err := s.takeCertificate(time.Now()); err != nil {
 			s.log.Error("this server's certificate was not renewed; trying again", "valid until", s.cred.Leaf().NotAfter, "err", err)
 			continue
 		}

@@ -179,19 +179,7 @@ func (s *simplex) enteringDual(miss float64) int {
 	if len(b) == 0 {
 		return -1
 	}
-	slices.SortFunc(b, func(x, y breakpoint) int {
-		switch {
-		case x.t < y.t:
-			return -1
-		case x.t > y.t:
-			return 1
-		case x.slope > y.slope:
-			return -1
-		case x.slope < y.slope:
-			return 1
-		}
-		return int(x.at) - int(y.at)
-	})
+	slices.SortFunc(b, breakpoint.compare)
 	slope, last := math.Abs(miss), len(b)-1
 	for i, x := range b {
 		slope -= float64(x.slope * (s.up[x.at] - s.lo[x.at]))

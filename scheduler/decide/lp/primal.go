@@ -400,19 +400,7 @@ func (s *simplex) leavingOne(dir, gain, own float64) (int, float64, bool) {
 		}
 	}
 	s.breaks = b
-	slices.SortFunc(b, func(x, y breakpoint) int {
-		switch {
-		case x.t < y.t:
-			return -1
-		case x.t > y.t:
-			return 1
-		case x.slope > y.slope:
-			return -1
-		case x.slope < y.slope:
-			return 1
-		}
-		return int(x.at) - int(y.at)
-	})
+	slices.SortFunc(b, breakpoint.compare)
 	slope := -gain
 	for i, x := range b {
 		if x.t >= own {

@@ -65,6 +65,21 @@ type breakpoint struct {
 	upper    bool
 }
 
+// compare orders by ratio, then the steeper first, then by column.
+func (x breakpoint) compare(y breakpoint) int {
+	switch {
+	case x.t < y.t:
+		return -1
+	case x.t > y.t:
+		return 1
+	case x.slope > y.slope:
+		return -1
+	case x.slope < y.slope:
+		return 1
+	}
+	return int(x.at) - int(y.at)
+}
+
 // column is the scaled column k.
 func (s *simplex) column(k int) ([]int32, []float64) {
 	if k >= s.n {
