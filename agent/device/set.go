@@ -204,9 +204,6 @@ func (s *Set) Driver(id workload.DeviceID) (Driver, bool) {
 	return e.driver, err == nil
 }
 
-// Drivers lists all drivers.
-func (s *Set) Drivers() []Driver { return slices.Clone(s.drivers) }
-
 // Find gives the id of the hardware that a driver calls uuid.
 func (s *Set) Find(driver, uuid string) (workload.DeviceID, bool) {
 	s.mu.Lock()

@@ -199,17 +199,6 @@ func (s *state) holds(f int) bool {
 	return true
 }
 
-// short is the sum of shortfalls of one tier.
-func (s *state) short(tier int) int64 {
-	var sum int64
-	for r := range s.in.rows {
-		if cr := &s.in.rows[r]; cr.soft && cr.tier == tier && s.act[r] < 0 {
-			sum -= s.act[r]
-		}
-	}
-	return sum
-}
-
 func (s *state) shorts() []int64 {
 	out := make([]int64, len(s.in.tiers))
 	for r := range s.in.rows {

@@ -88,22 +88,6 @@ func (m *Miner) bindAPI() error {
 	return err
 }
 
-// APIAddr is the API's host:port; empty without one.
-func (m *Miner) APIAddr() string {
-	if m.ln == nil {
-		return ""
-	}
-	return m.ln.Addr().String()
-}
-
-// Close frees the API of a miner that will not run. After Run it is not needed.
-func (m *Miner) Close() error {
-	if m.ln == nil {
-		return nil
-	}
-	return m.ln.Close()
-}
-
 func (m *Miner) serveAPI(ctx context.Context) {
 	srv := &http.Server{Handler: http.HandlerFunc(m.handleAPI), ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 4 << 10}

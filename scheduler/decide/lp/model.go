@@ -48,9 +48,6 @@ func (m *Model) AddCol(cost, lo, up float64, rows []int32, coefficients []float6
 	return len(m.cost) - 1
 }
 
-// SetCost replaces a column's cost.
-func (m *Model) SetCost(col int, cost float64) { m.cost[col] = cost }
-
 // SetCol replaces a column's bounds.
 func (m *Model) SetCol(col int, lo, up float64) { m.lo[col], m.up[col] = lo, up }
 

@@ -40,20 +40,6 @@ func Build(dir string) (string, error) {
 	return path, nil
 }
 
-// Library builds the library for one test, which is skipped where there is no
-// C compiler.
-func Library(t testing.TB) string {
-	t.Helper()
-	path, err := Build(t.TempDir())
-	if errors.Is(err, ErrNoCompiler) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // GPU is one scripted device: keys of fake.c.
 type GPU map[string]string
 

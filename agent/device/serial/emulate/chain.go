@@ -93,10 +93,6 @@ func New(cfg Config) (*Chain, error) {
 // Path is the host's end of the line.
 func (c *Chain) Path() string { return c.pty.path }
 
-// Close frees the pseudo-terminal of a chain that does not run. After Run it is
-// not needed.
-func (c *Chain) Close() error { return errors.Join(c.pty.Close(), c.pty.line.Close()) }
-
 // SetFaults changes what goes wrong from now on.
 func (c *Chain) SetFaults(f Faults) {
 	c.mu.Lock()
